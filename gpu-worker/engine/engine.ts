@@ -1,0 +1,69 @@
+/**
+ * What the rest of the worker knows of the engine: sequences of token ids go in, sampled token ids come out, one step
+ * at a time, many sequences side by side. The engine knows nothing of text, jobs, Redis or moderation; turning tokens
+ * into text and deciding what may leave is the caller's work.
+ */
+import type { Sampling } from '../../shared/job.ts'
+
+export interface SequenceRequest {
+  /** At least one token; the caller has checked that it fits the context. */
+  readonly tokens: readonly number[]
+  /** Tokens to sample at most. 0 scores the prompt and samples nothing. */
+  readonly maxTokens: number
+  readonly sampling: Sampling
+  /** The sequence ends after one of these is sampled (the token itself is reported). Empty to ignore them. */
+  readonly endTokens: readonly number[]
+  /** Alternatives to report per token; 0 for the token's own score alone; null for no scores. */
+  readonly logprobs: number | null
+  /** Also score the prompt's tokens; needs `logprobs`. */
+  readonly scorePrompt: boolean
+}
+
+export interface TokenScore {
+  readonly token: number
+  /** Natural logarithm of the model's probability before temperature and truncation; null for a prompt's first token. */
+  readonly logprob: number | null
+  readonly top: readonly { readonly token: number; readonly logprob: number }[]
+}
+
+export type SequenceStep =
+  /** Sent once, before any token, when `scorePrompt` was asked for. */
+  | { readonly type: 'prompt-scores'; readonly scores: readonly TokenScore[] }
+  | { readonly type: 'token'; readonly token: number; readonly score: TokenScore | null }
+  | { readonly type: 'end'; readonly reason: 'end-token' | 'length' }
+
+export interface EngineDescription {
+  readonly modelId: string
+  readonly weightsDigest: string
+  readonly precision: 'fp32' | 'fp16' | 'int8' | 'int4'
+  readonly contextLength: number
+  readonly vocabularySize: number
+  readonly endTokens: readonly number[]
+  /** Sequences that can run side by side. */
+  readonly slots: number
+  readonly device: 'cpu'
+}
+
+export interface Engine {
+  readonly description: EngineDescription
+  /**
+   * Runs one sequence; it waits when all slots are taken. The iterator yields in batches (all that is there) and ends
+   * after `end`. Aborting the signal, or leaving the loop, frees the slot within one forward pass; an abort ends the
+   * iteration without an `end` step. Throws `EngineError` when a forward pass fails or yields NaN or Inf.
+   */
+  generate(request: SequenceRequest, signal: AbortSignal): AsyncIterable<readonly SequenceStep[]>
+  /** Stops the engine's thread; sequences that still run throw `EngineError`. */
+  close(): Promise<void>
+}
+
+export type EngineFailure = 'forward-pass-failed' | 'logits-not-finite' | 'thread-died' | 'closed'
+
+export class EngineError extends Error {
+  override readonly name = 'EngineError'
+  readonly failure: EngineFailure
+
+  constructor(failure: EngineFailure, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.failure = failure
+  }
+}
