@@ -1,0 +1,49 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { readD1Migrations } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+const redis = './test/support/redis-global-setup.ts'
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'node',
+          include: ['{shared,safety,gpu-worker,edge,cli}/**/*.test.ts'],
+          exclude: ['**/*.workerd.test.ts', '**/node_modules/**'],
+          globalSetup: [redis],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        plugins: [
+          cloudflareTest(async ({ inject }) => ({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: {
+              bindings: { REDIS_URL: inject('redisUrl'), ADMIN_TOKEN: 'test-admin-token', MIGRATIONS: await readD1Migrations('edge/migrations') },
+            },
+          })),
+        ],
+        test: {
+          name: 'workerd',
+          include: ['edge/**/*.workerd.test.ts'],
+          globalSetup: [redis],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/**/*.test.ts'],
+          exclude: ['**/node_modules/**'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
