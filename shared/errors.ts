@@ -39,9 +39,11 @@ export const errorKinds = {
   unsupported_media_type: { status: 415, type: 'invalid_request_error' },
   cancelled: { status: 499, type: 'invalid_request_error' },
   internal_error: { status: 500, type: 'server_error' },
+  gateway_misconfigured: { status: 500, type: 'server_error' },
   generation_failed: { status: 500, type: 'server_error' },
   worker_lost: { status: 502, type: 'server_error' },
   queue_unavailable: { status: 503, type: 'server_error' },
+  database_unavailable: { status: 503, type: 'server_error' },
   model_unavailable: { status: 503, type: 'server_error' },
   deadline_exceeded: { status: 504, type: 'server_error' },
 } as const satisfies Record<string, ErrorKind>
