@@ -3,11 +3,12 @@
  * this user can read keeps other users of the machine out. Everything is appended to a file (AOF), so that jobs
  * survive a restart.
  */
-import { spawn } from 'node:child_process'
-import type { ChildProcess } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { supervise } from '../supervise.ts'
+import type { Supervised } from '../supervise.ts'
 import type { RedisProgram } from './fetch-redis.ts'
 
 export interface RedisServerOptions {
@@ -15,55 +16,71 @@ export interface RedisServerOptions {
   readonly folder: string
   readonly port: number
   readonly password: string
+  readonly say: (line: string) => void
 }
 
 export interface RedisServer {
   readonly url: string
-  readonly child: ChildProcess
+  readonly server: Supervised
 }
 
 /** Starts the server and waits until it answers. Throws an `Error` with the end of its log when it does not. */
 export async function startRedis(options: RedisServerOptions): Promise<RedisServer> {
-  const { program, folder, port, password } = options
+  const { program, folder, port, password, say } = options
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const configuration = join(folder, 'redis.conf')
-  const log = join(folder, 'redis.log')
+  await endOrphan(configuration, password)
   const lines = [
     'bind 127.0.0.1',
     `port ${port}`,
     `dir "${folder}"`,
-    `logfile "${log}"`,
     `requirepass ${password}`,
     'appendonly yes',
     'save ""',
     'daemonize no',
   ]
   await writeFile(configuration, `${lines.join('\n')}\n`, { mode: 0o600 })
-  // A group of its own: Ctrl-C in the terminal must not end Redis before those who still write to it.
-  const child = spawn(program.path, [configuration], {
-    detached: true,
-    stdio: 'ignore',
-    env: { ...process.env, ...program.environment },
-  })
-  const failed = new Promise<never>((_, reject) => {
-    child.once('error', reject)
-    child.once('exit', (code, signal) => reject(new Error(`redis-server ended with ${signal ?? `code ${code}`}`)))
-  })
-  failed.catch(() => undefined)
   const url = `redis://:${password}@127.0.0.1:${port}`
+  const server = supervise({
+    name: 'Redis server',
+    command: program.path,
+    args: [configuration],
+    environment: program.environment,
+    logFile: join(folder, 'redis.log'),
+    waitUntilReady: () => waitForRedis(url, 15_000),
+    say,
+  })
   try {
-    await Promise.race([waitForRedis(url, 15_000), failed])
+    await server.ready
   } catch (error) {
-    child.kill('SIGKILL')
-    const tail = (await readFile(log, 'utf8').catch(() => '')).trimEnd().split('\n').slice(-5).join('\n')
-    throw new Error(`Redis did not start (${error instanceof Error ? error.message : String(error)}).\n${tail}\nIts log: ${log}`, {
-      cause: error,
-    })
+    await server.stop(0)
+    throw error
   }
-  return { url, child }
+  return { url, server }
 }
 
-/** Resolves with the server's version once it answers PING. Throws when it has not within `timeoutMs`. */
+/**
+ * A launcher that was killed leaves its Redis behind. Two servers on one append-only file would ruin it, so the old one
+ * is asked to save and go before a new one starts.
+ */
+async function endOrphan(configuration: string, password: string): Promise<void> {
+  const port = /^port (\d+)$/m.exec(await readFile(configuration, 'utf8').catch(() => ''))?.[1]
+  if (port === undefined) return
+  const client = new Redis(`redis://:${password}@127.0.0.1:${port}`, { lazyConnect: true, connectTimeout: 1000, retryStrategy: () => null })
+  client.on('error', () => undefined)
+  try {
+    await client.connect()
+    // The reply to SHUTDOWN is the end of the connection.
+    await client.shutdown('SAVE').catch(() => undefined)
+    await delay(200)
+  } catch {
+    // Nobody listens there, or not ours: nothing to end.
+  } finally {
+    client.disconnect()
+  }
+}
+
+/** Resolves with the server's version once it answers. Throws an `Error` when it has not within `timeoutMs`. */
 export async function waitForRedis(url: string, timeoutMs: number): Promise<string> {
   const client = new Redis(url, {
     lazyConnect: true,

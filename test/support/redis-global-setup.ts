@@ -19,12 +19,16 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const source = await findRedis(home, { PATH: process.env['PATH'] }, (line) => console.log(`Redis: ${line}`))
   if (source.type !== 'program') throw new Error('Tests start a Redis of their own.')
   const folder = await mkdtemp(join(tmpdir(), 'phigate-test-redis-'))
-  const server = await startRedis({ program: source.program, folder, port: await freePort(), password: 'test' })
-  project.provide('redisUrl', server.url)
+  const { url, server } = await startRedis({
+    program: source.program,
+    folder,
+    port: await freePort(),
+    password: 'test',
+    say: console.error,
+  })
+  project.provide('redisUrl', url)
   return async () => {
-    const ended = new Promise((done) => server.child.once('exit', done))
-    server.child.kill('SIGTERM')
-    await ended
+    await server.stop(5000)
     await rm(folder, { recursive: true, force: true })
   }
 }
