@@ -1,0 +1,108 @@
+/**
+ * Writes a checkpoint with random weights in Hugging Face format, a pure function of its configuration and seed. Each
+ * weight matrix has a standard deviation of 1/sqrt(inputs) (0.02 at phi-2's width), and biases and norms are random
+ * too, so that every part of the forward pass shows in the logits. For tests and benches; it says nothing sensible.
+ */
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { byteLevelTokenizer } from './byte-level-tokenizer.ts'
+import { phiConfigJson, phiTensors } from './phi-configuration.ts'
+import type { PhiConfiguration } from './phi-configuration.ts'
+import { writeSafetensors } from './safetensors-writer.ts'
+import type { TensorType } from './tensor-types.ts'
+
+export interface RandomCheckpoint {
+  readonly folder: string
+  readonly configuration: PhiConfiguration
+  readonly seed: number
+  readonly type?: TensorType
+  readonly shards?: number
+}
+
+/** A small configuration, to be changed where a test needs it; the vocabulary is the 256 bytes and `<|endoftext|>`. */
+export const tinyConfiguration: PhiConfiguration = {
+  hiddenSize: 64,
+  intermediateSize: 256,
+  layers: 2,
+  heads: 2,
+  headSize: 32,
+  rotarySize: 16,
+  ropeTheta: 10_000,
+  layerNormEpsilon: 1e-5,
+  contextLength: 256,
+  vocabularySize: 257,
+  endTokens: [256],
+}
+
+/** Makes the folder when it is missing. Throws when the vocabulary can not hold the 256 bytes and `<|endoftext|>`. */
+export async function writeRandomCheckpoint({ folder, configuration, seed, type = 'F32', shards = 1 }: RandomCheckpoint): Promise<void> {
+  const tokenizer = byteLevelTokenizer()
+  if (configuration.vocabularySize < tokenizer.size) throw new Error(`A vocabulary needs at least ${tokenizer.size} tokens.`)
+  const normal = normalGenerator(seed)
+  await mkdir(folder, { recursive: true })
+  await writeCheckpointFiles(folder, configuration, type, tokenizer.json)
+  await writeSafetensors({
+    folder,
+    shapes: phiTensors(configuration),
+    type,
+    shards,
+    values: (name, shape) => {
+      const isNormWeight = name.endsWith('layernorm.weight')
+      const deviation = shape.length === 1 ? 0.1 : name.startsWith('model.embed_tokens') ? 1 : 1 / Math.sqrt(shape[1]!)
+      // Logits with a deviation of 2 are about as peaked as those of a small trained model.
+      const scale = name === 'lm_head.weight' ? 2 * deviation : deviation
+      const values = new Float32Array(shape.reduce((product, length) => product * length, 1))
+      for (let index = 0; index < values.length; index++) values[index] = (isNormWeight ? 1 : 0) + scale * normal()
+      return values
+    },
+  })
+}
+
+/** config.json, generation_config.json, tokenizer.json and tokenizer_config.json: all of a checkpoint but the weights. */
+export async function writeCheckpointFiles(
+  folder: string,
+  configuration: PhiConfiguration,
+  type: TensorType,
+  tokenizer: Record<string, unknown>,
+): Promise<void> {
+  const dtype = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
+  const [endToken] = configuration.endTokens
+  const files: Record<string, unknown> = {
+    'config.json': phiConfigJson(configuration, dtype[type]),
+    'generation_config.json': { eos_token_id: endToken ?? null },
+    'tokenizer.json': tokenizer,
+    'tokenizer_config.json': { tokenizer_class: 'CodeGenTokenizer', add_prefix_space: false, model_max_length: configuration.contextLength },
+  }
+  for (const [file, content] of Object.entries(files)) {
+    await writeFile(join(folder, file), `${JSON.stringify(content, null, 1)}\n`)
+  }
+}
+
+/** Standard normal numbers: Box-Muller over `uniformGenerator`. */
+export function normalGenerator(seed: number): () => number {
+  const uniform = uniformGenerator(seed)
+  let spare: number | undefined
+  return () => {
+    if (spare !== undefined) {
+      const value = spare
+      spare = undefined
+      return value
+    }
+    const radius = Math.sqrt(-2 * Math.log(1 - uniform()))
+    const angle = 2 * Math.PI * uniform()
+    spare = radius * Math.sin(angle)
+    return radius * Math.cos(angle)
+  }
+}
+
+/** Uniform numbers in [0, 1): SplitMix32 (Steele et al., 2014, with 32-bit constants). Period 2^32. */
+export function uniformGenerator(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x9e3779b9) >>> 0
+    let mixed = state
+    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97)
+    return ((mixed ^ (mixed >>> 15)) >>> 0) / 4_294_967_296
+  }
+}
