@@ -1,4 +1,4 @@
-import OpenAI from 'openai'
+import { AuthenticationError, NotFoundError, OpenAI } from 'openai'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startSystem } from '../support/system.ts'
 import type { System } from '../support/system.ts'
@@ -113,8 +113,8 @@ test('a client that goes away stops its generation', async () => {
 
 test('errors are the SDK’s own classes', async () => {
   const stranger = new OpenAI({ baseURL: system.dev.baseUrl, apiKey: 'nonsense', maxRetries: 0 })
-  await expect(stranger.models.list()).rejects.toBeInstanceOf(OpenAI.AuthenticationError)
-  await expect(client.completions.create({ model: 'gpt-9', prompt: 'x' })).rejects.toBeInstanceOf(OpenAI.NotFoundError)
+  await expect(stranger.models.list()).rejects.toBeInstanceOf(AuthenticationError)
+  await expect(client.completions.create({ model: 'gpt-9', prompt: 'x' })).rejects.toBeInstanceOf(NotFoundError)
   await expect(client.completions.create({ model, prompt: 'x', temperature: 9 })).rejects.toMatchObject({
     status: 400,
     type: 'invalid_request_error',
