@@ -1,12 +1,14 @@
 /** The `phigate` program: every command of the command line, `npm start` and `npm test` included. */
 import { Command, CommanderError } from 'commander'
+import { doctorCommand } from './doctor-command.ts'
+import { keyCommand } from './key-command.ts'
+import { licenceCommand } from './licence-command.ts'
+import { modelCommand } from './model-command.ts'
 import { readSettings } from './settings.ts'
 import { UserError } from './user-error.ts'
 
 const program = new Command('phigate')
   .description('Runs and operates Phigate: a licence-checked, moderated gateway to Phi models.')
-  .showHelpAfterError()
-  .exitOverride()
 
 program
   .command('start')
@@ -15,6 +17,14 @@ program
   .action(async () => {
     const { start } = await import('./start/start.ts')
     process.exitCode = await start(readSettings(process.env))
+  })
+
+program
+  .command('dev')
+  .description('like start, with a gateway that reloads when its sources change (npm run dev)')
+  .action(async () => {
+    const { start } = await import('./start/start.ts')
+    process.exitCode = await start(readSettings(process.env), 'sources')
   })
 
 program
@@ -27,6 +37,21 @@ program
     process.exitCode = await test(readSettings(process.env), args)
   })
 
+program
+  .command('worker')
+  .description('run one GPU worker against REDIS_URL; its settings are in docs/operation.md')
+  .action(async () => {
+    await import('../gpu-worker/main.ts')
+    // The worker ends the process itself.
+    await new Promise(() => undefined)
+  })
+
+program.addCommand(modelCommand())
+program.addCommand(keyCommand())
+program.addCommand(licenceCommand())
+program.addCommand(doctorCommand())
+
+reportUsageErrors(program)
 try {
   await program.parseAsync()
 } catch (error) {
@@ -34,6 +59,12 @@ try {
 }
 // Whatever a failed step left open must not keep the program alive.
 process.exit()
+
+/** Commander would exit with 1 for a wrong call; every command throws instead, and `report` gives 2. */
+function reportUsageErrors(command: Command): void {
+  command.exitOverride().showHelpAfterError()
+  for (const child of command.commands) reportUsageErrors(child)
+}
 
 /** Exit codes: 0 done, 1 it failed, 2 it was called wrongly. */
 function report(error: unknown): number {

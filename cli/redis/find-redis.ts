@@ -20,22 +20,31 @@ export const threeWays = [
   '  3. on Debian or Ubuntu: let Phigate fetch it; that needs apt-get, dpkg and a reachable package mirror',
 ].join('\n')
 
-/** Finds or fetches Redis. Throws an `Error` that names the three ways when none works. */
-export async function findRedis(home: string, environment: NodeJS.ProcessEnv, say: (line: string) => void): Promise<RedisSource> {
+/** Finds Redis without fetching anything; undefined when there is none yet. */
+export async function locateRedis(home: string, environment: NodeJS.ProcessEnv): Promise<RedisSource | undefined> {
   const url = environment['REDIS_URL']
   if (url !== undefined && url !== '') return { type: 'running', url }
   for (const name of ['redis-server', 'valkey-server']) {
     const path = await findOnPath(name, environment['PATH'] ?? '')
     if (path !== undefined) return { type: 'program', program: { path, environment: {} }, origin: 'path' }
   }
-  const folder = join(home, 'redis-server')
-  const fetched = await findFetchedRedis(folder)
-  if (fetched !== undefined) return { type: 'program', program: fetched, origin: 'fetched' }
+  const fetched = await findFetchedRedis(fetchedFolder(home))
+  return fetched === undefined ? undefined : { type: 'program', program: fetched, origin: 'fetched' }
+}
+
+/** Finds or fetches Redis. Throws an `Error` that names the three ways when none works. */
+export async function findRedis(home: string, environment: NodeJS.ProcessEnv, say: (line: string) => void): Promise<RedisSource> {
+  const located = await locateRedis(home, environment)
+  if (located !== undefined) return located
   try {
-    return { type: 'program', program: await fetchRedis(folder, say), origin: 'fetched' }
+    return { type: 'program', program: await fetchRedis(fetchedFolder(home), say), origin: 'fetched' }
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${threeWays}`, { cause: error })
   }
+}
+
+function fetchedFolder(home: string): string {
+  return join(home, 'redis-server')
 }
 
 async function findOnPath(name: string, path: string): Promise<string | undefined> {

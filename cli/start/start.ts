@@ -19,14 +19,18 @@ import { banner } from './banner.ts'
 import { bundleEdge } from './bundle-edge.ts'
 import { ensureDemoKey } from './demo-key.ts'
 import { removeDevFile, writeDevFile } from './dev-file.ts'
+import { runBundle, runSources } from './gateway.ts'
 import { lockHome } from './launcher-lock.ts'
 import { loadSecrets, saveSecrets } from './secrets.ts'
 
 const modelsSchema = z.object({ data: z.array(z.object({ id: z.string() })).min(1) })
 const completionSchema = z.object({ choices: z.array(z.object({ text: z.string() })).length(1) })
 
-/** Runs until a signal arrives; returns the exit code. Throws a `UserError` when something cannot start. */
-export async function start(settings: Settings): Promise<number> {
+/**
+ * Runs until a signal arrives; returns the exit code. The gateway runs as it is deployed (`bundle`), or reloads when its
+ * sources change (`sources`). Throws a `UserError` when something cannot start.
+ */
+export async function start(settings: Settings, mode: 'bundle' | 'sources' = 'bundle'): Promise<number> {
   const { root, home, port, model } = settings
   const startedAt = performance.now()
   const interrupted = interruption()
@@ -65,23 +69,17 @@ export async function start(settings: Settings): Promise<number> {
       return url
     })
 
-    const bundle = await step('Bundling the gateway', () => bundleEdge(root))
-    const gatewayProcess = supervise({
-      name: 'gateway',
-      command: process.execPath,
-      args: [join(root, 'cli', 'start', 'gateway-process.ts')],
-      logFile: join(home, 'logs', 'gateway.log'),
-      environment: {
-        PHIGATE_ROOT: root,
-        PHIGATE_BUNDLE: bundle,
-        PHIGATE_STATE: join(home, 'gateway'),
-        PORT: String(port),
-        REDIS_URL: redisUrl,
-        GRANT_PRIVATE_KEY: JSON.stringify(secrets.grantKey),
-        ADMIN_TOKEN: secrets.adminToken,
-      },
+    const gatewayOptions = {
+      settings,
+      redisUrl,
+      grantPrivateKey: JSON.stringify(secrets.grantKey),
+      adminToken: secrets.adminToken,
       say,
-    })
+    }
+    const gatewayProcess =
+      mode === 'sources'
+        ? await step('Preparing wrangler dev', () => runSources(gatewayOptions))
+        : runBundle(await step('Bundling the gateway', () => bundleEdge(root)), gatewayOptions)
     stops.push(() => gatewayProcess.stop(1500))
     const { d: _, ...grantPublicKey } = secrets.grantKey
     const worker = supervise({

@@ -69,8 +69,7 @@ test.each(refusals)('$name: $status $code', async ({ path = '/v1/completions', i
     headers: { ...init.headers, ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }) },
   })
   const body = (await response.json()) as { error: { message: string; type: string; param: string | null; code: string } }
-  expect({ status: response.status, code: body.error.code }).toEqual({ status, code })
-  if (param !== undefined) expect(body.error.param).toBe(param)
+  expect({ status: response.status, ...body.error }).toMatchObject({ status, code, ...(param === undefined ? {} : { param }) })
   expect(body.error.message.length).toBeGreaterThan(10)
   expect(body.error.type).toMatch(/_error$/)
   expect(response.headers.get('x-request-id')).toMatch(/^req_/)
