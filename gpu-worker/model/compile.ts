@@ -1,0 +1,310 @@
+/**
+ * Compiles a Hugging Face PhiForCausalLM checkpoint to the folder that manifest.ts describes: an ONNX graph made from
+ * the configuration, and the weights laid out as it reads them. One pass over the checkpoint checks, hashes, converts
+ * and places every tensor chunk by chunk, so that memory stays small for any size. No Python, nothing executed.
+ */
+import { createHash } from 'node:crypto'
+import { copyFile, open, readdir, stat, writeFile } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { basename, join, resolve } from 'node:path'
+import { z } from 'zod'
+import { modelIdSchema } from '../../shared/job.ts'
+import type { LicenceProfileId } from '../../shared/licence-profiles.ts'
+import { makeFolder } from './atomic-folder.ts'
+import { digestFile } from './file-digest.ts'
+import { graphFile, manifestFile, readManifest, tokenizerConfigFile, tokenizerFile, weightsFile } from './manifest.ts'
+import type { Manifest } from './manifest.ts'
+import { modelError } from './model-error.ts'
+import { encodeOnnxModel } from './onnx-writer.ts'
+import { phiTensors, readPhiConfiguration } from './phi-configuration.ts'
+import type { PhiConfiguration } from './phi-configuration.ts'
+import { phiGraph } from './phi-graph.ts'
+import type { PhiGraph, WeightTensor } from './phi-graph.ts'
+import { isMissing, readJsonFile } from './read-json.ts'
+import { openCheckpoint, requireFinite } from './safetensors.ts'
+import type { Checkpoint } from './safetensors.ts'
+import { bytesPerElement, toFloat32 } from './tensor-types.ts'
+
+/** Part of the cache key of compiled models: raise it when the same checkpoint would compile to something else. */
+export const compilerVersion = 1
+
+export const compilablePrecisions = ['fp32'] as const
+
+/** A page, so that ONNX Runtime can map each tensor instead of copying it. */
+const alignment = 4096
+
+export interface CompileProgress {
+  readonly phase: 'converting' | 'checking'
+  readonly doneBytes: number
+  readonly totalBytes: number
+}
+
+export interface CompileOptions {
+  /** Folder with config.json, tokenizer.json and safetensors. */
+  readonly source: string
+  /** Folder to make. A compiled model that is there is replaced when all is done; anything else is left and refused. */
+  readonly out: string
+  /** Default: the name of the source folder. */
+  readonly modelId?: string
+  readonly precision: string
+  /** Default: research use only. */
+  readonly licence?: LicenceProfileId
+  readonly ownedBy?: string
+  readonly onProgress?: (progress: CompileProgress) => void
+  /** Aborting it removes what was written and throws its reason. */
+  readonly signal?: AbortSignal
+  /** What to do with a compiled model of the same weights that appears in `out` meanwhile; default `replace`. */
+  readonly existing?: 'replace' | 'keep'
+}
+
+/**
+ * Returns the manifest of the finished folder. Throws `ModelError`: `not-found`, `unsupported` or `damaged` for the
+ * checkpoint, `occupied` for the place, and system errors such as a full disk as they are. The folder appears complete
+ * or not at all.
+ */
+export async function compileCheckpoint(options: CompileOptions): Promise<Manifest> {
+  const { precision, signal } = options
+  const source = resolve(options.source)
+  const out = resolve(options.out)
+  if (precision !== 'fp32') {
+    throw modelError('unsupported', `The precision ${JSON.stringify(precision)} does not exist; there is ${compilablePrecisions.join(', ')}.`)
+  }
+  const modelId = options.modelId ?? basename(source)
+  if (!modelIdSchema.safeParse(modelId).success) {
+    throw modelError('unsupported', `${JSON.stringify(modelId)} can not be a model id: letters, digits, ".", "_" and "-", with at most one "/".`)
+  }
+  const configuration = await readPhiConfiguration(source)
+  await checkTokenizer(source, configuration)
+  await requireReplaceable(out)
+  const checkpoint = await openCheckpoint(source)
+  try {
+    checkTensors(checkpoint, configuration)
+    let manifest: Manifest | undefined
+    await makeFolder({
+      folder: out,
+      fill: async (partial) => {
+        const graph = phiGraph(configuration)
+        const layout = layOut(graph.weights)
+        const weightsDigest = await writeWeights(checkpoint, configuration, graph, layout, partial, options)
+        await writeDurably(join(partial, graphFile), encodeOnnxModel(graph.build((name) => layout.offsets.get(name)!), weightsFile))
+        await copyTokenizer(source, partial)
+        manifest = {
+          format: 1,
+          modelId,
+          ownedBy: options.ownedBy ?? 'local',
+          licence: options.licence ?? 'phigate-research',
+          created: Math.floor(Date.now() / 1000),
+          weightsDigest,
+          precision,
+          kvType: 'float32',
+          kvInPlace: graph.kvInPlace,
+          layers: configuration.layers,
+          heads: configuration.heads,
+          headSize: configuration.headSize,
+          vocabularySize: configuration.vocabularySize,
+          contextLength: configuration.contextLength,
+          endTokens: [...configuration.endTokens],
+          files: await digestFiles(partial, options),
+        }
+        signal?.throwIfAborted()
+        await writeDurably(join(partial, manifestFile), Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
+      },
+      mayReplace: async () => {
+        await requireReplaceable(out)
+        if (options.existing !== 'keep') return true
+        const there = await readManifest(out).catch(() => undefined)
+        if (there?.weightsDigest !== manifest?.weightsDigest) return true
+        manifest = there
+        return false
+      },
+    })
+    return manifest!
+  } finally {
+    await checkpoint.close()
+  }
+}
+
+/** `sha256:<hex>` as the manifest's weightsDigest, without compiling. Throws `ModelError` as `openCheckpoint`. */
+export async function digestCheckpoint(folder: string): Promise<string> {
+  const checkpoint = await openCheckpoint(folder)
+  try {
+    return await forEachChunk(checkpoint, async () => {})
+  } finally {
+    await checkpoint.close()
+  }
+}
+
+/** Calls `visit` for every chunk of every tensor in the order of their names; returns the weights digest. */
+async function forEachChunk(
+  checkpoint: Checkpoint,
+  visit: (tensor: { name: string }, values: Uint8Array, firstElement: number) => Promise<void>,
+): Promise<string> {
+  const hash = createHash('sha256')
+  for (const [name, tensor] of checkpoint.tensors) {
+    hash.update(`${JSON.stringify([name, tensor.type, tensor.shape])}\n`)
+    let element = 0
+    for await (const chunk of checkpoint.chunks(name)) {
+      hash.update(chunk)
+      await visit(tensor, chunk, element)
+      element += chunk.byteLength / bytesPerElement(tensor.type)
+    }
+  }
+  return `sha256:${hash.digest('hex')}`
+}
+
+interface Layout {
+  readonly offsets: ReadonlyMap<string, number>
+  readonly totalBytes: number
+}
+
+function layOut(weights: readonly WeightTensor[]): Layout {
+  const offsets = new Map<string, number>()
+  let end = 0
+  for (const { name, shape } of weights) {
+    const offset = Math.ceil(end / alignment) * alignment
+    offsets.set(name, offset)
+    end = offset + 4 * elements(shape)
+  }
+  return { offsets, totalBytes: end }
+}
+
+/** Writes weights.bin and returns the weights digest. */
+async function writeWeights(
+  checkpoint: Checkpoint,
+  configuration: PhiConfiguration,
+  graph: PhiGraph,
+  layout: Layout,
+  folder: string,
+  { onProgress, signal }: CompileOptions,
+): Promise<string> {
+  const shapes = phiTensors(configuration)
+  const placeOf = new Map<string, number>()
+  for (const { name, source } of graph.weights) {
+    if (source.kind === 'rotary') continue
+    let place = layout.offsets.get(name)!
+    for (const tensor of source.tensors) {
+      placeOf.set(tensor, place)
+      place += 4 * elements(shapes.get(tensor)!)
+    }
+  }
+  const totalBytes = [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0)
+  let doneBytes = 0
+  const file = await open(join(folder, weightsFile), 'w')
+  try {
+    await file.truncate(layout.totalBytes)
+    for (const { name, source } of graph.weights) {
+      if (source.kind === 'rotary') await writeFloats(file, rotaryTable(configuration, source.part), layout.offsets.get(name)!)
+    }
+    const digest = await forEachChunk(checkpoint, async ({ name }, chunk, firstElement) => {
+      signal?.throwIfAborted()
+      const values = toFloat32(checkpoint.tensors.get(name)!.type, chunk)
+      requireFinite(values, name)
+      const place = placeOf.get(name)
+      // A stored inv_freq, which older transformers wrote, belongs to the digest and not to the graph.
+      if (place !== undefined) await writeFloats(file, values, place + 4 * firstElement)
+      doneBytes += chunk.byteLength
+      onProgress?.({ phase: 'converting', doneBytes, totalBytes })
+    })
+    await file.sync()
+    return digest
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * cos or sin of position * theta^(-2i/R) for every position and i < R/2, f32 [contextLength, R/2]. Frequencies and
+ * angles are rounded to float32 as transformers computes them, so that long contexts agree with it.
+ */
+function rotaryTable({ contextLength, rotarySize, ropeTheta }: PhiConfiguration, part: 'cos' | 'sin'): Float32Array {
+  const half = rotarySize / 2
+  const frequencies = Float32Array.from({ length: half }, (_, index) => 1 / Math.fround(ropeTheta ** Math.fround((2 * index) / rotarySize)))
+  const table = new Float32Array(contextLength * half)
+  for (let position = 0; position < contextLength; position++) {
+    for (let index = 0; index < half; index++) table[position * half + index] = Math[part](Math.fround(position * frequencies[index]!))
+  }
+  return table
+}
+
+function checkTensors(checkpoint: Checkpoint, configuration: PhiConfiguration): void {
+  const expected = phiTensors(configuration)
+  for (const [name, shape] of expected) {
+    const tensor = checkpoint.tensors.get(name)
+    if (tensor === undefined) throw modelError('damaged', `The checkpoint lacks the tensor ${name}.`)
+    if (tensor.shape.join() !== shape.join()) {
+      throw modelError('damaged', `The tensor ${name} has the shape [${tensor.shape.join(', ')}], and config.json asks for [${shape.join(', ')}].`)
+    }
+  }
+  for (const name of checkpoint.tensors.keys()) {
+    if (!expected.has(name) && !name.endsWith('.rotary_emb.inv_freq')) {
+      throw modelError('unsupported', `The checkpoint has a tensor ${JSON.stringify(name)} that PhiForCausalLM does not have, so its answers would be wrong without it.`)
+    }
+  }
+}
+
+const tokenizerSchema = z.looseObject({
+  model: z.looseObject({ type: z.literal('BPE'), vocab: z.record(z.string(), z.int().nonnegative()) }),
+  added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
+})
+
+async function checkTokenizer(source: string, { vocabularySize }: PhiConfiguration): Promise<void> {
+  const path = join(source, tokenizerFile)
+  const tokenizer = await readJsonFile(path, tokenizerSchema)
+  if (tokenizer === undefined) throw modelError('not-found', `${source} has no ${tokenizerFile}. Slow tokenizer files (vocab.json, merges.txt) are not read.`)
+  const added = tokenizer.added_tokens.map(({ id, content }) => [content, id] as const)
+  for (const [token, id] of [...Object.entries(tokenizer.model.vocab), ...added]) {
+    if (id >= vocabularySize) throw modelError('damaged', `${path} gives ${JSON.stringify(token)} the id ${id}, and vocab_size is ${vocabularySize}.`)
+  }
+}
+
+async function copyTokenizer(source: string, folder: string): Promise<void> {
+  await copyFile(join(source, tokenizerFile), join(folder, tokenizerFile))
+  await copyFile(join(source, tokenizerConfigFile), join(folder, tokenizerConfigFile)).catch((error: unknown) => {
+    if (!isMissing(error)) throw error
+  })
+}
+
+async function digestFiles(folder: string, { onProgress, signal }: CompileOptions): Promise<Manifest['files']> {
+  const names = (await readdir(folder)).toSorted()
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
+  const totalBytes = sizes.reduce((sum, size) => sum + size, 0)
+  let doneBytes = 0
+  const files: Manifest['files'] = {}
+  for (const name of names) {
+    files[name] = await digestFile(join(folder, name), {
+      ...(signal && { signal }),
+      onBytes: (bytes) => {
+        doneBytes += bytes
+        onProgress?.({ phase: 'checking', doneBytes, totalBytes })
+      },
+    })
+  }
+  return files
+}
+
+/** Throws `occupied` unless the place is free, empty, or holds a compiled model. */
+async function requireReplaceable(out: string): Promise<void> {
+  const names = await readdir(out).catch((error: unknown): string[] | undefined => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTDIR') return undefined
+    if (isMissing(error)) return []
+    throw error
+  })
+  if (names === undefined || (names.length > 0 && !names.includes(manifestFile))) {
+    throw modelError('occupied', `${out} holds something that is not a compiled model; it was left as it is. Choose another folder.`)
+  }
+}
+
+async function writeFloats(file: FileHandle, values: Float32Array, position: number): Promise<void> {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  for (let done = 0; done < bytes.length; ) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten
+  }
+}
+
+async function writeDurably(path: string, content: Uint8Array): Promise<void> {
+  await writeFile(path, content, { flush: true })
+}
+
+function elements(shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, 1)
+}
