@@ -6,7 +6,7 @@ import { readDevFile } from './start/dev-file.ts'
 import { UserError } from './user-error.ts'
 
 export interface GatewayOptions {
-  readonly gateway?: string
+  readonly gateway?: string | undefined
   readonly json?: boolean
 }
 

@@ -37,7 +37,7 @@ export function keyCommand(): Command {
     .requiredOption('--purpose <text>', 'the research it serves')
     .option('--expires <date>', 'when it ends, such as 2027-12-31')
     .action(async ({ json, gateway, expires, ...rest }: CreateOptions) => {
-      const access = await gatewayAccess({ ...(gateway === undefined ? {} : { gateway }) })
+      const access = await gatewayAccess({ gateway })
       const body = {
         label: rest.label,
         owner: rest.owner,

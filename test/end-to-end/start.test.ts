@@ -1,0 +1,113 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { readFile, readdir, rm, stat } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { launch, makeHome, startSystem } from '../support/system.ts'
+import type { System } from '../support/system.ts'
+
+let home: string
+let system: System
+
+beforeAll(async () => {
+  home = await makeHome()
+  system = await startSystem({ home })
+})
+afterAll(async () => {
+  await system.stop()
+  await rm(home, { recursive: true, force: true })
+})
+
+/** Runs a command of the program to its end. */
+async function runToEnd(args: readonly string[], environment: Record<string, string>): Promise<{ code: number | null; output: string }> {
+  const child = launch(args, environment)
+  let output = ''
+  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  return { code, output }
+}
+
+/** Command lines of all processes that were started for this PHIGATE_HOME. */
+async function processesOf(folder: string): Promise<string[]> {
+  const found: string[] = []
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
+    if (`${command}\0${environment}`.includes(folder)) found.push(command.replaceAll('\0', ' '))
+  }
+  return found
+}
+
+test('the curl line of the banner works as it is pasted, and streams to the end', async () => {
+  const line = system.output().slice(system.output().indexOf('curl -N'), system.output().indexOf('Ctrl-C stops'))
+  const { stdout } = await promisify(execFile)('sh', ['-c', line])
+  expect(stdout).toContain('chat.completion.chunk')
+  expect(stdout.trimEnd().endsWith('data: [DONE]')).toBe(true)
+})
+
+test('dev.json holds what other programs need and nobody else can read it', async () => {
+  const path = join(home, 'dev.json')
+  expect((await stat(path)).mode & 0o777).toBe(0o600)
+  expect(JSON.parse(await readFile(path, 'utf8'))).toEqual(system.dev)
+  expect(system.dev.baseUrl).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/v1$/)
+  expect(system.dev.pid).toBe(system.launcher.pid)
+})
+
+test('a second start in the same folder says that one runs already', async () => {
+  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: home, PORT: '1' })
+  expect(code).toBe(1)
+  expect(output).toContain(`as process ${system.launcher.pid}`)
+})
+
+test('a taken port is named, with what to do', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((listening) => server.once('listening', listening))
+  const { port } = server.address() as AddressInfo
+  const other = await makeHome()
+  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: other, PORT: String(port) })
+  server.close()
+  await rm(other, { recursive: true })
+  expect(code).toBe(1)
+  expect(output).toContain(`Port ${port} of 127.0.0.1 is taken`)
+  expect(output).toContain(`PORT=${port + 1} npm start`)
+})
+
+test('a Redis that does not answer is named, with the three ways to have one', async () => {
+  const other = await makeHome()
+  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: other, PORT: '1', REDIS_URL: 'redis://:secret-word@127.0.0.1:9' })
+  await rm(other, { recursive: true })
+  expect(code).toBe(1)
+  expect(output).toContain('REDIS_URL')
+  expect(output).toContain('valkey-server')
+  expect(output).not.toContain('secret-word')
+})
+
+test('no secret is in any log', async () => {
+  const { grantKey, redisPassword } = JSON.parse(await readFile(join(home, 'secrets.json'), 'utf8')) as {
+    grantKey: { d: string }
+    redisPassword: string
+  }
+  await system.post('/v1/completions', { model: 'phi-mini', prompt: 'a most private question', max_tokens: 2 })
+  for (const name of await readdir(join(home, 'logs'))) {
+    const log = await readFile(join(home, 'logs', name), 'utf8')
+    for (const secret of [system.dev.researchKey, system.dev.adminToken, grantKey.d, redisPassword, 'a most private question']) {
+      expect(log.includes(secret), `${name} holds a secret`).toBe(false)
+    }
+  }
+})
+
+test('SIGTERM stops everything, and the next start shows the same key', async () => {
+  const { researchKey } = system.dev
+  expect((await processesOf(home)).length).toBeGreaterThanOrEqual(4)
+  expect(await system.stop()).toBe(0)
+  expect(await processesOf(home)).toEqual([])
+  expect(existsSync(join(home, 'dev.json'))).toBe(false)
+
+  system = await startSystem({ home })
+  expect(system.dev.researchKey).toBe(researchKey)
+  expect((await system.request('/v1/models')).status).toBe(200)
+})
