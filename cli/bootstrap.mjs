@@ -6,7 +6,7 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -54,7 +54,8 @@ function pinnedNode() {
 }
 
 function run(node, args) {
-  const path = `${join(modules, '.bin')}${process.platform === 'win32' ? ';' : ':'}${process.env.PATH ?? ''}`
+  // Programs of dependencies start with `env node`; they must get this Node as well.
+  const path = [dirname(node), join(modules, '.bin'), process.env.PATH ?? ''].join(delimiter)
   const child = spawn(node, args, { cwd: root, stdio: 'inherit', env: { ...process.env, PATH: path } })
   // A terminal sends Ctrl-C to the child as well; what arrives here alone is passed on. Waiting for the child is enough.
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
