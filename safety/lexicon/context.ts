@@ -10,12 +10,13 @@ export const context: LexiconSource = {
     /** Followed by a verb in its plain form. */
     ask: `
       how {to|do i|do you|do we|do people|do terrorists|can i|can we|can you|can one|can someone|could i|could someone|would i|would you|would one|would someone|should i|might i|might someone|might one|does one|does someone}
-      {way|ways|method|methods|technique|techniques|steps|instructions|guide|tutorial|recipe|directions|plan|blueprint|procedure|strategy|strategies|tips|advice|script|program|code|website|tool} {to|that|on how to|for how to}
-      {help me|i want to|i need to|teach me to|teach someone to|teach others to|let's}
+      {way|ways|method|methods|technique|techniques|steps|instructions|guide|tutorial|recipe|directions|blueprint|procedure|tips|script|program|code|website|tool} {to|that}
     `,
+    /** Likewise, but less clearly a request for instructions. */
+    want: '{help me|i want to|i need to|teach me to|teach others to}',
     /** Followed by a verb in -ing or by a thing. */
     askFor: `
-      {way|ways|method|methods|technique|techniques|steps|instructions|guide|tutorial|recipe|recipes|directions|plan|plans|blueprint|blueprints|procedure|strategy|strategies|tips|advice|formula|manual|walkthrough|ingredients|materials|chemicals|precursors|script|program|code} {for|of|on|to}
+      {way|ways|method|methods|technique|techniques|steps|instructions|guide|tutorial|recipe|recipes|directions|plan|plans|blueprint|blueprints|procedure|strategy|strategies|practices|tips|advice|ideas|formula|manual|walkthrough|ingredients|materials|chemicals|precursors|script|program|code} {for|of|on|to}
       {go about|start|help with|help me with|assist me in|assistance in}
     `,
     intent: `

@@ -1,16 +1,17 @@
 /** What an entry of the lexicon is. The entries themselves stand in the files beside this one, a category each. */
 import type { Category } from '../verdict.ts'
 
+/** What shows that words are reported, discussed or negated rather than said, and for how many words after it. */
+export const mitigations = { report: 12, negation: 2 } as const
+export type Mitigation = keyof typeof mitigations
+
 interface EntryBase {
   readonly category: Category
   readonly rule: string
   /** From 0.8 on the default policy blocks, from 0.5 on it reviews. */
   readonly score: number
-  /**
-   * Whether the words around may show that this is reported, discussed or negated (parts `report`, `negation`): the
-   * score then falls to `mitigatedScore`.
-   */
-  readonly mitigable: boolean
+  /** Parts that lower the score to `mitigatedScore` when they stand shortly before, in the same sentence. */
+  readonly mitigatedBy: readonly Mitigation[]
 }
 
 /** Fires wherever one of its phrases stands. */

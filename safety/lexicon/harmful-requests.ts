@@ -6,17 +6,26 @@ import type { LexiconSource } from './entry.ts'
 
 export const harmfulRequests: LexiconSource = {
   entries: [
-    { category: 'harmful-request', rule: 'harmful-request/weapon', score: 0.9, mitigable: false, first: 'makeRequest', second: 'weapon', anyOrder: false, within: 6 },
-    { category: 'harmful-request', rule: 'harmful-request/drugs', score: 0.9, mitigable: false, first: 'makeRequest', second: 'hardDrug', anyOrder: false, within: 5 },
-    { category: 'harmful-request', rule: 'harmful-request/malware', score: 0.9, mitigable: false, first: 'codeVerb', second: 'malware', anyOrder: false, within: 5 },
-    { category: 'harmful-request', rule: 'harmful-request/theft', score: 0.9, mitigable: false, first: 'stealRequest', second: 'loot', anyOrder: false, within: 6 },
-    { category: 'harmful-request', rule: 'harmful-request/intrusion', score: 0.85, mitigable: false, first: 'hackRequest', second: 'othersProperty', anyOrder: false, within: 5 },
-    { category: 'harmful-request', rule: 'harmful-request/crime', score: 0.85, mitigable: false, first: 'ask', second: 'crime', anyOrder: false, within: 8 },
-    { category: 'harmful-request', rule: 'harmful-request/crime', score: 0.85, mitigable: false, first: 'askFor', second: 'committing', anyOrder: false, within: 8 },
+    { category: 'harmful-request', rule: 'harmful-request/weapon', score: 0.9, mitigatedBy: [], first: 'makeRequest', second: 'weapon', anyOrder: false, within: 6 },
+    { category: 'harmful-request', rule: 'harmful-request/drugs', score: 0.9, mitigatedBy: [], first: 'makeRequest', second: 'hardDrug', anyOrder: false, within: 5 },
+    { category: 'harmful-request', rule: 'harmful-request/malware', score: 0.9, mitigatedBy: [], first: 'codeOrder', second: 'malware', anyOrder: false, within: 3 },
+    { category: 'harmful-request', rule: 'harmful-request/malware', score: 0.9, mitigatedBy: [], first: 'codeRequest', second: 'malware', anyOrder: false, within: 4 },
+    { category: 'harmful-request', rule: 'harmful-request/theft', score: 0.9, mitigatedBy: [], first: 'stealRequest', second: 'loot', anyOrder: false, within: 6 },
+    { category: 'harmful-request', rule: 'harmful-request/intrusion', score: 0.85, mitigatedBy: [], first: 'hackRequest', second: 'othersProperty', anyOrder: false, within: 5 },
+    { category: 'harmful-request', rule: 'harmful-request/crime', score: 0.85, mitigatedBy: [], first: 'ask', second: 'crime', anyOrder: false, within: 8 },
+    { category: 'harmful-request', rule: 'harmful-request/crime', score: 0.85, mitigatedBy: [], first: 'askFor', second: 'committing', anyOrder: false, within: 8 },
+    { category: 'harmful-request', rule: 'harmful-request/drug-trade', score: 0.9, mitigatedBy: [], first: 'tradeRequest', second: 'hardDrug', anyOrder: false, within: 8 },
+    { category: 'harmful-request', rule: 'harmful-request/without-getting-caught', score: 0.6, mitigatedBy: [], first: 'ask', second: 'uncaught', anyOrder: false, within: 14 },
   ],
   joins: [
     { part: 'makeRequest', first: 'ask', second: 'makeVerb', anyOrder: false, within: 3 },
     { part: 'makeRequest', first: 'askFor', second: 'makingVerb', anyOrder: false, within: 3 },
+    { part: 'makeRequest', first: 'want', second: 'makeVerb', anyOrder: false, within: 2 },
+    { part: 'codeRequest', first: 'ask', second: 'codeVerb', anyOrder: false, within: 3 },
+    { part: 'stealRequest', first: 'want', second: 'stealVerb', anyOrder: false, within: 2 },
+    { part: 'hackRequest', first: 'want', second: 'hackVerb', anyOrder: false, within: 2 },
+    { part: 'tradeRequest', first: 'ask', second: 'tradeVerb', anyOrder: false, within: 4 },
+    { part: 'tradeRequest', first: 'askFor', second: 'tradingVerb', anyOrder: false, within: 4 },
     { part: 'stealRequest', first: 'ask', second: 'stealVerb', anyOrder: false, within: 3 },
     { part: 'stealRequest', first: 'askFor', second: 'stealingVerb', anyOrder: false, within: 3 },
     { part: 'hackRequest', first: 'ask', second: 'hackVerb', anyOrder: false, within: 3 },
@@ -52,16 +61,17 @@ export const harmfulRequests: LexiconSource = {
     hardDrug: `
       {meth|methamphetamine|methamphetamines|crack cocaine|cocaine|heroin|fentanyl|carfentanil|lsd|mdma|ghb|pcp|krokodil|desomorphine|date rape drug|date rape drugs|amphetamine|amphetamines}
     `,
-    codeVerb: `
-      {write|create|make|build|code|develop|program|design|spread|distribute|deploy|install}
-    `,
+    codeOrder: '{write|create|make|build|code|develop|program|design} {me |us |}{a|an|some}',
+    codeVerb: '{write|create|make|build|code|develop|program|design|spread|distribute|deploy}',
+    tradeVerb: '{smuggle|traffic|sell|distribute|deal|advertise|purchase}',
+    tradingVerb: '{smuggling|trafficking|selling|distributing|dealing|advertising}',
     malware: `
       {ransomware|keylogger|keyloggers|spyware|rootkit|botnet|computer virus|computer viruses|computer worm|remote access trojan|trojan virus|malware|credential stealer|password stealer|phishing {page|site|website|email|emails|kit|campaign}|cryptolocker}
     `,
     stealVerb: '{steal|steals|skim|clone|phish|harvest}',
     stealingVerb: '{stealing|skimming|cloning|phishing|harvesting}',
     loot: `
-      {password|passwords|credentials|login details|login information|credit card|credit cards|debit card details|bank {details|account|accounts|information}|identity|identities|social security number{s|}|personal information|personal data|session cookies|a car|cars}
+      {password|passwords|credentials|login details|login information|credit card|credit cards|debit card details|bank {details|account|accounts|information}|identity|identities|social security number{s|}|personal information|personal data|session cookies|a car|cars|firearms|guns|catalytic converters|trade secrets|valuables}
     `,
     hackVerb: '{hack|hack into|break into|gain access to|gain unauthorized access to|spy on}',
     hackingVerb: '{hacking|hacking into|breaking into|gaining access to|spying on}',
@@ -69,6 +79,11 @@ export const harmfulRequests: LexiconSource = {
       {someone's|someone else's|somebody's|somebody else's|another person's|other people's|ex's|girlfriend's|boyfriend's|wife's|husband's|neighbor's|neighbour's|boss's|friend's|teacher's|coworker's|roommate's|stranger's|people's}
       {bank|government|hospital|company|school|power grid|voting|corporate|traffic control} {database|databases|network|networks|server|servers|system|systems|website|machine|machines}
       {a bank|power grids|the power grid|an atm|atms|a house|houses|a car|cars}
+    `,
+    uncaught: `
+      without {getting |being |}{caught|detected|discovered}
+      without {detection|raising suspicion|leaving a trace|leaving evidence}
+      {avoid|evade|evading|avoiding} {detection|law enforcement|the police|getting caught|being caught}
     `,
     crime: `
       {kidnap|abduct|enslave|blackmail|extort} {a|someone|somebody|people|women|children|girls|my|money}
@@ -104,6 +119,6 @@ export const harmfulRequests: LexiconSource = {
     {a |}bomb {calorimeter|calorimeters|shelter|shelters|squad|disposal|detector|detectors|threat|threats|cyclone|detection|drill|jacket}
     {meth|heroin|cocaine|fentanyl} {addict|addiction|rehab|test|tests|awareness|detection|withdrawal|treatment}
     {nerve agent|chemical weapon|chemical weapons|biological weapon|biological weapons|nuclear weapon|nuclear weapons} {antidote|antidotes|detector|convention|treaty|ban|policy|free|detection|disarmament|inspection|inspections|inspectors}
-    {ransomware|keylogger|spyware|rootkit|botnet|malware|phishing email|phishing website} {detector|detection|scanner|protection|defense|defence|prevention|removal|analysis|classifier|filter}
+    {ransomware|keylogger|spyware|rootkit|botnet|malware|phishing email|phishing website} {detector|detection|scanner|report|policy|article|essay|awareness|attacks|protection|defense|defence|prevention|removal|analysis|classifier|filter}
   `,
 }

@@ -8,7 +8,7 @@ import type { LexiconSource } from './entry.ts'
 export const hate: LexiconSource = {
   entries: [
     {
-      category: 'hate', rule: 'hate/slur', score: 0.9, mitigable: true,
+      category: 'hate', rule: 'hate/slur', score: 0.9, mitigatedBy: ['report', 'negation'],
       phrases: `
         {sand|}{ |}nigger{s|}
         niggerish
@@ -25,38 +25,39 @@ export const hate: LexiconSource = {
         muzrat{s|}
         wetback{s|}
         zipperhead{s|}
-        {slant|slit}{ |-|}eye{d|s|}
         shitskin{s|}
         mudshark{s|}
-        groid{s|}
         shemale{s|} {freak|scum}
       `,
     },
     {
-      category: 'hate', rule: 'hate/ambiguous-slur', score: 0.6, mitigable: false,
+      category: 'hate', rule: 'hate/ambiguous-slur', score: 0.6, mitigatedBy: [],
       phrases: `
         nigga{s|z|}
         n{*|-word }gger{s|}
         f*ggot{s|}
         {chink|gook|spic|spick|dago|wop|coon|darkie|darky|golliwog|injun|paki|beaner|gringo|honky|redskin|tranny|she-male|shemale|dyke|fag|homo|sodomite|retard|mongoloid|spastic|spaz|cripple|heeb|hymie|yid|gyppo|pikey|raghead|jap|chinaman|negro|negress|half-breed|mulatto}{s|}
-        {libtard|feminazi|femoid|roastie|thot}{s|}
+        {libtard|feminazi|femoid|roastie|groid}{s|}
+        {slant|slit}{ |-|}eye{d|s}
       `,
     },
     {
-      category: 'hate', rule: 'hate/exterminate', score: 0.9, mitigable: true,
+      category: 'hate', rule: 'hate/exterminate', score: 0.9, mitigatedBy: ['report', 'negation'],
       phrases: `
         gas the {jews|kikes}
         {hitler|the nazis} {was|were} right{| about {the |}{jews|them}}
         {jews|muslims|blacks|gays|immigrants} will not replace us
-        {sieg heil|heil hitler|white power|race war now|day of the rope|14 words|rahowa}
+        race war now
         {death|burn} to {all |}{jews|muslims|blacks|gays|immigrants|christians|arabs|israelis|hindus|queers}
         final solution {to|for|of} the {jewish|muslim|black|immigrant|gypsy} {question|problem}
       `,
     },
-    { category: 'hate', rule: 'hate/call-for-violence', score: 0.9, mitigable: true, first: 'attackAll', second: 'group', anyOrder: false, within: 3 },
-    { category: 'hate', rule: 'hate/must-die', score: 0.9, mitigable: true, first: 'group', second: 'mustDie', anyOrder: false, within: 6 },
-    { category: 'hate', rule: 'hate/dehumanising', score: 0.85, mitigable: true, first: 'group', second: 'vermin', anyOrder: false, within: 6 },
-    { category: 'hate', rule: 'hate/hatred', score: 0.6, mitigable: true, first: 'hatred', second: 'group', anyOrder: false, within: 3 },
+    { category: 'hate', rule: 'hate/slogan', score: 0.6, mitigatedBy: [], phrases: '{sieg heil|heil hitler|white power|day of the rope|rahowa}' },
+    { category: 'hate', rule: 'hate/call-for-violence', score: 0.9, mitigatedBy: ['report', 'negation'], first: 'attackAll', second: 'group', anyOrder: false, within: 2 },
+    { category: 'hate', rule: 'hate/must-die', score: 0.9, mitigatedBy: ['report', 'negation'], first: 'group', second: 'mustDie', anyOrder: false, within: 6 },
+    { category: 'hate', rule: 'hate/dehumanising', score: 0.85, mitigatedBy: ['report', 'negation'], first: 'group', second: 'vermin', anyOrder: false, within: 6 },
+    { category: 'hate', rule: 'hate/contempt', score: 0.6, mitigatedBy: ['report', 'negation'], first: 'group', second: 'contempt', anyOrder: false, within: 6 },
+    { category: 'hate', rule: 'hate/hatred', score: 0.6, mitigatedBy: ['report', 'negation'], first: 'hatred', second: 'group', anyOrder: false, within: 3 },
   ],
   parts: {
     group: `
@@ -64,7 +65,7 @@ export const hate: LexiconSource = {
       {niggers|niggas|faggots|fags|kikes|spics|chinks|gooks|pakis|dykes|trannies|ragheads|wetbacks|beaners|coons}
     `,
     attackAll: `
-      {kill|murder|shoot|hang|lynch|gas|exterminate|slaughter|behead|burn|execute|eradicate|wipe out|get rid of|cleanse|deport or kill|bomb|rape} {all|every|all {of |}{the|these|those}|the|these|those|more|some}
+      {kill|murder|shoot|hang|lynch|gas|exterminate|slaughter|behead|burn|execute|eradicate|wipe out|get rid of|cleanse|deport or kill|bomb|rape} {all|every|all {of |}{the|these|those}|the|these|those|more}
       {lynch|gas|exterminate|slaughter|behead|eradicate|genocide}
       death to {all|the|}
     `,
@@ -73,8 +74,9 @@ export const hate: LexiconSource = {
       deserve {death|to be {killed|shot|raped|hanged|gassed}}
     `,
     vermin: `
-      are {all |just |nothing but |like |fucking |literally |basically |}{vermin|subhuman|subhumans|sub-human|sub human|cockroaches|roaches|parasites|animals|savages|apes|monkeys|rats|pigs|dogs|filth|scum|a plague|a disease|a cancer|leeches|inbred|degenerates|inferior|less than human|not {human|people|even human}|worthless}
+      are {all |just |nothing but |like |fucking |literally |basically |}{vermin|subhuman|subhumans|sub-human|sub human|cockroaches|roaches|parasites|animals|savages|apes|monkeys|rats|pigs|dogs|filth|scum|a plague|a disease|a cancer|leeches|inbred|degenerates|less than human|not {human|people|even human}|worthless}
     `,
+    contempt: 'are {all |just |so |naturally |genetically |}{inferior|stupid|dumb|disgusting|evil|criminals|terrorists|rapists|thieves|lazy|dirty|retarded}',
     hatred: `
       {i|we} {really |fucking |absolutely |just |all |}{hate|despise|detest|loathe|can't stand} {all |these |those |fucking |dirty |}
       fuck {all |the |these |}

@@ -4,7 +4,7 @@ import type { LexiconSource } from './entry.ts'
 export const profanity: LexiconSource = {
   entries: [
     {
-      category: 'profanity', rule: 'profanity/strong', score: 0.7, mitigable: false,
+      category: 'profanity', rule: 'profanity/strong', score: 0.7, mitigatedBy: [],
       phrases: `
         {mother|}f{u|*}ck{|s|ed|er|ers|in|ing}
         {clusterfuck|fuckwit|fuckhead|fuckface|fucktard|unfuckingbelievable|motherfucking|mother fucker|mother fucking}

@@ -11,8 +11,8 @@ import type { Policy } from '../policy.ts'
 import type { Category, Finding } from '../verdict.ts'
 import { lexiconFor } from './compiled-lexicon.ts'
 import type { CompiledLexicon, CompiledPhrase } from './compiled-lexicon.ts'
-import { mitigatedScore } from './entry.ts'
-import type { PhraseEntry } from './entry.ts'
+import { mitigatedScore, mitigations } from './entry.ts'
+import type { Mitigation, PairEntry, PhraseEntry } from './entry.ts'
 import { isPhrase, mayStartWord, skeletonSymbol } from './phrase-pattern.ts'
 
 export interface Scanner {
@@ -36,9 +36,6 @@ interface Hit {
 interface PartHit extends Hit {
   readonly part: string
 }
-
-/** How many words before a phrase these parts still bear on it. */
-const mitigations: Readonly<Record<string, number>> = { report: 12, negation: 2 }
 
 const disguiseScores: Readonly<Record<Disguise, number>> = { 'invisible-run': 1, padding: 0.6 }
 
@@ -66,14 +63,21 @@ export function createScanner(policy: Policy, report: (finding: Finding) => void
     report(lastFinding)
   }
 
-  const isMitigated = (firstWord: number, sentence: number): boolean =>
-    parts.some(({ part, lastWord, sentence: itsSentence }) => {
-      const within = mitigations[part]
-      return within !== undefined && itsSentence === sentence && lastWord <= firstWord && firstWord - lastWord <= within
-    })
+  const isMitigated = (hit: Hit, by: readonly Mitigation[]): boolean =>
+    by.some((mitigation) =>
+      parts.some(
+        ({ part, lastWord, sentence }) =>
+          part === mitigation &&
+          sentence === hit.sentence &&
+          lastWord <= hit.firstWord &&
+          hit.firstWord - lastWord <= mitigations[mitigation],
+      ),
+    )
 
-  const findEntry = (entry: Pick<PhraseEntry, 'category' | 'rule' | 'score' | 'mitigable'>, first: Hit, last: Hit): void => {
-    const mitigated = entry.mitigable && isMitigated(first.firstWord, first.sentence)
+  /** `hits`: the phrase, or the two parts in the order in which they stand. */
+  const findEntry = (entry: PhraseEntry | PairEntry, hits: readonly [Hit] | readonly [Hit, Hit]): void => {
+    const mitigated = hits.some((hit) => isMitigated(hit, entry.mitigatedBy))
+    const [first, last = first] = hits
     find(entry.category, entry.rule, mitigated ? Math.min(entry.score, mitigatedScore) : entry.score, first.start, last.end)
   }
 
@@ -87,7 +91,7 @@ export function createScanner(policy: Policy, report: (finding: Finding) => void
         const reversed = pair.anyOrder && pair.second === earlier.part && pair.first === hit.part
         if ((!inOrder && !reversed) || words > pair.within) continue
         if ('part' in pair) joinParts({ ...hit, start: earlier.start, firstWord: earlier.firstWord, part: pair.part })
-        else findEntry(pair, earlier, hit)
+        else findEntry(pair, [earlier, hit])
       }
     }
     if (reaches.has(hit.part)) parts.push(hit)
@@ -95,7 +99,7 @@ export function createScanner(policy: Policy, report: (finding: Finding) => void
 
   const confirm = (hit: Hit): void => {
     const { meaning } = hit.phrase
-    if (meaning.type === 'entry') findEntry(meaning.entry, hit, hit)
+    if (meaning.type === 'entry') findEntry(meaning.entry, [hit])
     else if (meaning.type === 'part') joinParts({ ...hit, part: meaning.part })
   }
 
@@ -173,7 +177,7 @@ export function createScanner(policy: Policy, report: (finding: Finding) => void
     settled() {
       let settled = Math.min(normaliser.undecidedFrom(), unfinishedFrom(() => true) ?? Infinity)
       for (const { start } of waiting) settled = Math.min(settled, start)
-      for (const { part, start } of parts) if (mitigations[part] === undefined) settled = Math.min(settled, start)
+      for (const { part, start } of parts) if (!(part in mitigations)) settled = Math.min(settled, start)
       return settled
     },
   }

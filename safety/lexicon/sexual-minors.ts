@@ -8,10 +8,11 @@ const age = '{4|5|6|7|8|9|10|11|12|13|14|15|16|four|five|six|seven|eight|nine|te
 
 export const sexualMinors: LexiconSource = {
   entries: [
-    { category: 'sexual-minors', rule: 'sexual-minors/explicit', score: 0.95, mitigable: true, first: 'explicit', second: 'minor', anyOrder: true, within: 6 },
-    { category: 'sexual-minors', rule: 'sexual-minors/suggestive', score: 0.6, mitigable: false, first: 'suggestive', second: 'minor', anyOrder: true, within: 4 },
-    { category: 'sexual-minors', rule: 'sexual-minors/material', score: 0.95, mitigable: true, first: 'obtain', second: 'material', anyOrder: false, within: 5 },
-    { category: 'sexual-minors', rule: 'sexual-minors/grooming', score: 0.95, mitigable: true, first: 'groomRequest', second: 'minor', anyOrder: false, within: 5 },
+    { category: 'sexual-minors', rule: 'sexual-minors/explicit', score: 0.95, mitigatedBy: ['report', 'negation'], first: 'explicitAbout', second: 'minor', anyOrder: false, within: 5 },
+    { category: 'sexual-minors', rule: 'sexual-minors/explicit', score: 0.95, mitigatedBy: ['report', 'negation'], first: 'explicit', second: 'minor', anyOrder: true, within: 5 },
+    { category: 'sexual-minors', rule: 'sexual-minors/suggestive', score: 0.6, mitigatedBy: [], first: 'suggestive', second: 'minor', anyOrder: true, within: 4 },
+    { category: 'sexual-minors', rule: 'sexual-minors/material', score: 0.95, mitigatedBy: ['report', 'negation'], first: 'obtain', second: 'material', anyOrder: false, within: 5 },
+    { category: 'sexual-minors', rule: 'sexual-minors/grooming', score: 0.95, mitigatedBy: ['report', 'negation'], first: 'groomRequest', second: 'minor', anyOrder: false, within: 5 },
   ],
   parts: {
     minor: `
@@ -20,17 +21,20 @@ export const sexualMinors: LexiconSource = {
       ${age} yo
       {middle|elementary|primary} {school|schooler|schoolers}
     `,
-    explicit: `
-      {have|having|had|has} {oral |anal |hot |rough |}sex with
-      {sex scene|sex story|erotic story|erotic stories|erotica|porn story|smut|hentai|sexual fantasy|sexual fantasies|sexual roleplay|sex roleplay}
-      {blowjob|blow job|handjob|hand job|cumshot|creampie|gangbang|deepthroat|cunnilingus|fellatio}{s|}
-      {suck|sucks|sucked|sucking|stroke|stroked} {my|his|the} {cock|dick|penis}
-      {her|his|my|the} {wet |tight |hard |erect |little |}{pussy|cock|cunt|dick}
+    /** Followed by whom it is about. */
+    explicitAbout: `
+      {have|having|had|has|has had|want} {oral |anal |hot |rough |}sex with
+      {sex scene|sex story|erotic story|erotic stories|erotica|porn story|smut|hentai|sexual fantasy|sexual fantasies|sexual roleplay|sex roleplay} {about|with|of|between|involving|featuring|where}
       {fuck|fucks|fucked|fucking} {a|an|the|him|her|my|his} {little|young|underage}
       {masturbate|masturbates|masturbated|masturbating} {to|with|in front of}
       {sexually aroused|sexually attracted|turned on|horny} {by|for|to}
-      {orgasm|orgasms|moaned in pleasure|cum inside|cum in|cums in}
-      {nudes|nude {photos|pictures|pics|videos|images} of|naked {photos|pictures|pics|videos|images} of|porn of|pornography of}
+      {nudes|nude photos|nude pictures|nude pics|nude videos|naked photos|naked pictures|naked pics|naked videos|porn|pornography} {of|with|involving}
+      {cum|cums|cumming} {in|inside|on}
+    `,
+    explicit: `
+      {blowjob|blow job|handjob|hand job|cumshot|creampie|gangbang|deepthroat|cunnilingus|fellatio}{s|}
+      {suck|sucks|sucked|sucking|stroke|stroked|stroking} {my|his} {cock|dick|penis}
+      {orgasm|orgasms|moaned in pleasure|moans in pleasure}
     `,
     obtain: `
       {watch|download|find|buy|sell|trade|share|send me|get|access|distribute|make|produce|create|see|watching|downloading|buying|selling|trading|sharing|distributing|making|producing}

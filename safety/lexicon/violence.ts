@@ -3,10 +3,10 @@ import type { LexiconSource } from './entry.ts'
 
 export const violence: LexiconSource = {
   entries: [
-    { category: 'violence', rule: 'violence/threat', score: 0.9, mitigable: true, first: 'intent', second: 'attackOnSomeone', anyOrder: false, within: 5 },
-    { category: 'violence', rule: 'violence/wish', score: 0.6, mitigable: true, first: 'wish', second: 'attackOnSomeone', anyOrder: false, within: 5 },
+    { category: 'violence', rule: 'violence/threat', score: 0.9, mitigatedBy: ['report', 'negation'], first: 'intent', second: 'attackOnSomeone', anyOrder: false, within: 5 },
+    { category: 'violence', rule: 'violence/wish', score: 0.6, mitigatedBy: ['report', 'negation'], first: 'wish', second: 'attackOnSomeone', anyOrder: false, within: 5 },
     {
-      category: 'violence', rule: 'violence/threat-phrase', score: 0.9, mitigable: true,
+      category: 'violence', rule: 'violence/threat-phrase', score: 0.9, mitigatedBy: ['report', 'negation'],
       phrases: `
         find you and {kill|rape|murder} you
         i know where you live and {i|we} will
@@ -16,16 +16,16 @@ export const violence: LexiconSource = {
       `,
     },
     {
-      category: 'violence', rule: 'violence/wish-phrase', score: 0.6, mitigable: true,
+      category: 'violence', rule: 'violence/wish-phrase', score: 0.6, mitigatedBy: ['report', 'negation'],
       phrases: `
         hope {you|he|she|they} {die|dies|rot|burn}{| in hell| slowly| painfully}
         you {should|need to|deserve to|must} die
         {shoot up|blow up} {the|my|a|this} {school|church|mosque|synagogue|airport|hospital|stadium|concert}
       `,
     },
-    { category: 'violence', rule: 'violence/murder-question', score: 0.6, mitigable: true, first: 'ask', second: 'murder', anyOrder: false, within: 5 },
-    { category: 'violence', rule: 'violence/murder-instructions', score: 0.9, mitigable: false, first: 'murderRequest', second: 'undetected', anyOrder: false, within: 8 },
-    { category: 'violence', rule: 'violence/attack-instructions', score: 0.9, mitigable: true, first: 'ask', second: 'massacre', anyOrder: false, within: 6 },
+    { category: 'violence', rule: 'violence/murder-question', score: 0.6, mitigatedBy: ['report', 'negation'], first: 'ask', second: 'murder', anyOrder: false, within: 5 },
+    { category: 'violence', rule: 'violence/murder-instructions', score: 0.9, mitigatedBy: [], first: 'murderRequest', second: 'undetected', anyOrder: false, within: 8 },
+    { category: 'violence', rule: 'violence/attack-instructions', score: 0.9, mitigatedBy: ['report', 'negation'], first: 'ask', second: 'massacre', anyOrder: false, within: 6 },
   ],
   parts: {
     attackOnSomeone: `
