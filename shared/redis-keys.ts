@@ -9,6 +9,14 @@ export function jobsKey(model: string, jobClass: JobClass): string {
   return `jobs:{${model}}:${jobClass}`
 }
 
+/** String that marks a job as queued, so that submitting it again changes nothing; in one slot with `jobsKey`. */
+export function submittedKey(model: string, jobId: string): string {
+  return `submitted:{${model}}:${jobId}`
+}
+
+/** How long a job can not be queued twice: far beyond the time in which anyone tries again to submit it. */
+export const submittedTtlSeconds = 120
+
 /** The consumer group of every jobs stream. */
 export const workerGroup = 'workers'
 

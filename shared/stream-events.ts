@@ -64,7 +64,9 @@ export interface StreamEntry {
 }
 
 /** A stream has exactly one terminal event, and it is the last. */
-export function isTerminal(type: string): type is 'done' | 'error' {
+export const terminalTypes = ['done', 'error'] as const satisfies readonly StreamEventType[]
+
+export function isTerminal(type: string): type is (typeof terminalTypes)[number] {
   return type === 'done' || type === 'error'
 }
 
