@@ -7,6 +7,7 @@ import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { randomBase62 } from '../../shared/ids.ts'
+import { isAlive } from './process-lock.ts'
 import { isMissing } from './read-json.ts'
 
 /** A sibling from another host (a shared disk) is a leftover when nothing in it has changed for so long. */
@@ -73,17 +74,6 @@ async function removeLeftovers(folder: string): Promise<void> {
     const [host, processId] = name.slice(prefix.length).split('.')
     const abandoned = host === hostPart() ? !isAlive(Number(processId)) : Date.now() - (await lastChange(path)) > staleMs
     if (abandoned) await rm(path, { recursive: true, force: true })
-  }
-}
-
-function isAlive(processId: number): boolean {
-  if (!Number.isSafeInteger(processId) || processId <= 0) return false
-  try {
-    process.kill(processId, 0)
-    return true
-  } catch (error) {
-    // EPERM: it lives and belongs to someone else.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
 

@@ -22,7 +22,7 @@ import { phiGraph } from './phi-graph.ts'
 import type { PhiGraph, WeightTensor } from './phi-graph.ts'
 import { isMissing, readJsonFile } from './read-json.ts'
 import { openCheckpoint, requireFinite } from './safetensors.ts'
-import type { Checkpoint } from './safetensors.ts'
+import type { Checkpoint, CheckpointTensor } from './safetensors.ts'
 import { bytesPerElement, toFloat32 } from './tensor-types.ts'
 
 /** Part of the cache key of compiled models: raise it when the same checkpoint would compile to something else. */
@@ -34,7 +34,7 @@ export const compilablePrecisions = ['fp32'] as const
 const alignment = 4096
 
 export interface CompileProgress {
-  readonly phase: 'converting' | 'checking'
+  readonly phase: 'identifying' | 'converting' | 'checking'
   readonly doneBytes: number
   readonly totalBytes: number
 }
@@ -125,19 +125,29 @@ export async function compileCheckpoint(options: CompileOptions): Promise<Manife
 }
 
 /** `sha256:<hex>` as the manifest's weightsDigest, without compiling. Throws `ModelError` as `openCheckpoint`. */
-export async function digestCheckpoint(folder: string): Promise<string> {
+export async function digestCheckpoint(folder: string, { onProgress, signal }: Pick<CompileOptions, 'onProgress' | 'signal'> = {}): Promise<string> {
   const checkpoint = await openCheckpoint(folder)
   try {
-    return await forEachChunk(checkpoint, async () => {})
+    const totalBytes = tensorBytes(checkpoint)
+    let doneBytes = 0
+    return await forEachChunk(checkpoint, async (_, chunk) => {
+      signal?.throwIfAborted()
+      doneBytes += chunk.byteLength
+      onProgress?.({ phase: 'identifying', doneBytes, totalBytes })
+    })
   } finally {
     await checkpoint.close()
   }
 }
 
+function tensorBytes(checkpoint: Checkpoint): number {
+  return [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0)
+}
+
 /** Calls `visit` for every chunk of every tensor in the order of their names; returns the weights digest. */
 async function forEachChunk(
   checkpoint: Checkpoint,
-  visit: (tensor: { name: string }, values: Uint8Array, firstElement: number) => Promise<void>,
+  visit: (tensor: CheckpointTensor, chunk: Uint8Array, firstElement: number) => Promise<void>,
 ): Promise<string> {
   const hash = createHash('sha256')
   for (const [name, tensor] of checkpoint.tensors) {
@@ -187,7 +197,7 @@ async function writeWeights(
       place += 4 * elements(shapes.get(tensor)!)
     }
   }
-  const totalBytes = [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0)
+  const totalBytes = tensorBytes(checkpoint)
   let doneBytes = 0
   const file = await open(join(folder, weightsFile), 'w')
   try {
@@ -195,9 +205,9 @@ async function writeWeights(
     for (const { name, source } of graph.weights) {
       if (source.kind === 'rotary') await writeFloats(file, rotaryTable(configuration, source.part), layout.offsets.get(name)!)
     }
-    const digest = await forEachChunk(checkpoint, async ({ name }, chunk, firstElement) => {
+    const digest = await forEachChunk(checkpoint, async ({ name, type }, chunk, firstElement) => {
       signal?.throwIfAborted()
-      const values = toFloat32(checkpoint.tensors.get(name)!.type, chunk)
+      const values = toFloat32(type, chunk)
       requireFinite(values, name)
       const place = placeOf.get(name)
       // A stored inv_freq, which older transformers wrote, belongs to the digest and not to the graph.
