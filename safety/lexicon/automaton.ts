@@ -22,40 +22,48 @@ export interface Automaton {
  * `isMarked` tells which patterns `leadsToMarked` is about.
  */
 export function buildAutomaton(patterns: readonly (readonly number[])[], symbols: number, isMarked: (pattern: number) => boolean): Automaton {
-  // The trie first, sparse: phrases share their beginnings, so there are far fewer states than letters.
-  const trie: Map<number, number>[] = [new Map()]
+  // The trie first, in the table that later holds the transitions: 0 means that no pattern goes on there.
+  let table = new Int32Array(1024 * symbols)
+  const depths = [0]
   const ends: (number[] | undefined)[] = []
-  const depthOf: number[] = [0]
   const marked = new Set<number>()
   for (const [index, pattern] of patterns.entries()) {
     let state = 0
     for (const symbol of pattern) {
       if (isMarked(index)) marked.add(state)
-      let child = trie[state]?.get(symbol)
-      if (child === undefined) {
-        child = trie.push(new Map()) - 1
-        depthOf[child] = (depthOf[state] ?? 0) + 1
-        trie[state]?.set(symbol, child)
+      const edge = state * symbols + symbol
+      if (table[edge] === 0) {
+        table[edge] = depths.push((depths[state] ?? 0) + 1) - 1
+        if (depths.length * symbols > table.length) {
+          const larger = new Int32Array(table.length * 2)
+          larger.set(table)
+          table = larger
+        }
       }
-      state = child
+      state = table[edge] ?? 0
     }
     ;(ends[state] ??= []).push(index)
   }
 
-  const transitions = new Int32Array(trie.length * symbols)
-  const failures = new Int32Array(trie.length)
-  // Breadth first: a state's failure state is shallower, so it is complete when it is needed.
-  const queue = [0]
-  for (let head = 0; head < queue.length; head += 1) {
-    const state = queue[head] ?? 0
+  const states = depths.length
+  const transitions = table.slice(0, states * symbols)
+  const failures = new Int32Array(states)
+  // Breadth first: a state's failure state is shallower, so its row is complete when it is needed.
+  const queue = new Int32Array(states)
+  let queued = 1
+  for (const state of queue) {
     const failure = failures[state] ?? 0
     const inherited = state === 0 ? undefined : ends[failure]
     if (inherited !== undefined) ends[state] = [...(ends[state] ?? []), ...inherited]
-    if (state !== 0) transitions.copyWithin(state * symbols, failure * symbols, (failure + 1) * symbols)
-    for (const [symbol, child] of trie[state] ?? []) {
-      failures[child] = transitions[state * symbols + symbol] ?? 0
-      transitions[state * symbols + symbol] = child
-      queue.push(child)
+    for (let symbol = 0; symbol < symbols; symbol += 1) {
+      const fallback = state === 0 ? 0 : (transitions[failure * symbols + symbol] ?? 0)
+      const child = transitions[state * symbols + symbol] ?? 0
+      if (child === 0) transitions[state * symbols + symbol] = fallback
+      else {
+        failures[child] = fallback
+        queue[queued] = child
+        queued += 1
+      }
     }
   }
 
@@ -63,7 +71,7 @@ export function buildAutomaton(patterns: readonly (readonly number[])[], symbols
   return {
     next: (state, symbol) => transitions[state * symbols + symbol] ?? 0,
     matches: (state) => ends[state] ?? nothing,
-    depth: (state) => depthOf[state] ?? 0,
+    depth: (state) => depths[state] ?? 0,
     shorter: (state) => failures[state] ?? 0,
     leadsToMarked: (state) => marked.has(state),
   }

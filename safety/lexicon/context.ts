@@ -21,8 +21,8 @@ export const context: LexiconSource = {
     `,
     intent: `
       {i|we} {will|shall|am|are} {gonna|going to|about to|}
-      {i'm|we're|im} {gonna|going to|about to|coming to}
-      {i'll|we'll|ill|imma|ima|i gotta|i'm a|lemme}
+      {i'm|im} {gonna|going to|about to|coming to}
+      {i'll|ill|imma|ima|i gotta|i'm a|lemme}
     `,
     report: `
       {he|she|they|who|someone|somebody|people|man|woman|boy|girl|suspect|attacker|users|user} {says|say|writes|write|shouts|yells|screams|warned|texts}
