@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { launch, makeHome, startSystem } from '../support/system.ts'
+import { makeHome, runCommand, startSystem } from '../support/system.ts'
 import type { System } from '../support/system.ts'
 
 let home: string
@@ -20,16 +20,6 @@ afterAll(async () => {
   await system.stop()
   await rm(home, { recursive: true, force: true })
 })
-
-/** Runs a command of the program to its end. */
-async function runToEnd(args: readonly string[], environment: Record<string, string>): Promise<{ code: number | null; output: string }> {
-  const child = launch(args, environment)
-  let output = ''
-  child.stdout?.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  child.stderr?.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  const code = await new Promise<number | null>((done) => child.once('close', done))
-  return { code, output }
-}
 
 /** Command lines of all processes that were started for this PHIGATE_HOME. */
 async function processesOf(folder: string): Promise<string[]> {
@@ -58,7 +48,7 @@ test('dev.json holds what other programs need and nobody else can read it', asyn
 })
 
 test('a second start in the same folder says that one runs already', async () => {
-  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: home, PORT: '1' })
+  const { code, output } = await runCommand(['start'], { PHIGATE_HOME: home, PORT: '1' })
   expect(code).toBe(1)
   expect(output).toContain(`as process ${system.launcher.pid}`)
 })
@@ -68,7 +58,7 @@ test('a taken port is named, with what to do', async () => {
   await new Promise((listening) => server.once('listening', listening))
   const { port } = server.address() as AddressInfo
   const other = await makeHome()
-  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: other, PORT: String(port) })
+  const { code, output } = await runCommand(['start'], { PHIGATE_HOME: other, PORT: String(port) })
   server.close()
   await rm(other, { recursive: true })
   expect(code).toBe(1)
@@ -78,7 +68,7 @@ test('a taken port is named, with what to do', async () => {
 
 test('a Redis that does not answer is named, with the three ways to have one', async () => {
   const other = await makeHome()
-  const { code, output } = await runToEnd(['start'], { PHIGATE_HOME: other, PORT: '1', REDIS_URL: 'redis://:secret-word@127.0.0.1:9' })
+  const { code, output } = await runCommand(['start'], { PHIGATE_HOME: other, PORT: '1', REDIS_URL: 'redis://:secret-word@127.0.0.1:9' })
   await rm(other, { recursive: true })
   expect(code).toBe(1)
   expect(output).toContain('REDIS_URL')

@@ -88,6 +88,16 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   }
 }
 
+/** Compiles a checkpoint folder with the command line and serves it, as a researcher with weights of their own would. */
+export async function serveCheckpoint(checkpoint: string): Promise<{ system: System; model: string }> {
+  const compiled = `${checkpoint}-compiled`
+  const { code, output } = await runCommand(['model', 'compile', checkpoint, '--precision', 'fp32', '--out', compiled])
+  if (code !== 0) throw new Error(`The checkpoint was not compiled.\n${output}`)
+  const system = await startSystem({ model: compiled })
+  const models = (await (await system.request('/v1/models')).json()) as { data: { id: string }[] }
+  return { system, model: models.data[0]?.id ?? '' }
+}
+
 /** Runs the command line as `npm run phigate -- <args>` does once the dependencies are there. */
 export function launch(args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess {
   return spawn(process.execPath, [join(root, 'cli', 'main.ts'), ...args], {
@@ -95,6 +105,20 @@ export function launch(args: readonly string[], environment: Readonly<Record<str
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment },
   })
+}
+
+/** Runs a command of the program to its end; `output` is what it printed on both channels. */
+export async function runCommand(
+  args: readonly string[],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<{ code: number | null; output: string }> {
+  const child = launch(args, environment)
+  let output = ''
+  const collect = (chunk: Buffer): void => void (output += chunk.toString())
+  child.stdout?.on('data', collect)
+  child.stderr?.on('data', collect)
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  return { code, output }
 }
 
 /** A fresh PHIGATE_HOME that shares the fetched Redis program of the project's own, so that tests download nothing. */
