@@ -25,7 +25,9 @@ beforeAll(async () => {
     script: [...harmless, ...forbidden],
     triggers: { '!': ['I ', heart.subarray(0, 1), heart.subarray(1), ' you STOP', ' never said'], '?': ['Yes, of course', ' it is.'] },
   })
-  ({ system, model } = await serveCheckpoint(checkpoint))
+  const served = await serveCheckpoint(checkpoint)
+  system = served.system
+  model = served.model
 })
 afterAll(async () => {
   await system.stop()

@@ -24,7 +24,9 @@ beforeAll(async () => {
   const checkpoint = join(folder, 'checkpoint')
   await writeRandomCheckpoint({ folder: checkpoint, configuration: tinyConfiguration, seed: 3 })
   reference = await loadReferencePhi(checkpoint)
-  ({ system, model } = await serveCheckpoint(checkpoint))
+  const served = await serveCheckpoint(checkpoint)
+  system = served.system
+  model = served.model
 })
 afterAll(async () => {
   await system.stop()
