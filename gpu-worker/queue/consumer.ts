@@ -14,6 +14,7 @@ import type { Job } from '../../shared/job.ts'
 import { resultTtlSeconds } from '../../shared/redis-keys.ts'
 import { errorEvent } from '../../shared/stream-events.ts'
 import { readJob } from './job-entry.ts'
+import type { Entry } from './job-entry.ts'
 import { createJobStreams, isGroupMissing } from './job-streams.ts'
 import type { Delivery, EntryPlace } from './job-streams.ts'
 import { persist } from './redis-connection.ts'
@@ -68,6 +69,9 @@ interface Held extends EntryPlace {
   readonly controller: AbortController
   readonly settled: Promise<void>
 }
+
+/** Entries of two streams may have the same id. */
+const nameOf = ({ jobClass, id }: EntryPlace): string => `${jobClass}/${id}`
 
 const blockMs = 1000
 const pauseAfterErrorMs = 500
@@ -130,7 +134,7 @@ export function startConsumer(options: ConsumerOptions): Consumer {
       if (room() <= 0) break
       for (const delivery of await streams.claimLapsed(jobClass, room(), lease.lapseMs)) {
         // Our own, when this process was too busy to renew: it still runs.
-        if (held.has(delivery.entry[0])) continue
+        if (held.has(nameOf({ jobClass, id: delivery.entry[0] }))) continue
         log.warn({ entry: delivery.entry[0], class: jobClass }, 'Took over a job whose worker was not heard of')
         hold(delivery)
       }
@@ -144,18 +148,17 @@ export function startConsumer(options: ConsumerOptions): Consumer {
   }
 
   function hold(delivery: Delivery): void {
-    const { jobClass, entry } = delivery
+    const place = { jobClass: delivery.jobClass, id: delivery.entry[0] }
     const controller = new AbortController()
-    const settled = settle(delivery, controller.signal).finally(() => {
-      held.delete(entry[0])
+    const settled = settle(place, delivery.entry, controller.signal).finally(() => {
+      held.delete(nameOf(place))
       roomMade.resolve()
       roomMade = Promise.withResolvers()
     })
-    held.set(entry[0], { jobClass, id: entry[0], controller, settled })
+    held.set(nameOf(place), { ...place, controller, settled })
   }
 
-  async function settle({ jobClass, entry }: Delivery, signal: AbortSignal): Promise<void> {
-    const place = { jobClass, id: entry[0] }
+  async function settle(place: EntryPlace, entry: Entry, signal: AbortSignal): Promise<void> {
     try {
       const read = readJob(entry)
       const outcome = read.type === 'job' ? await run(read.job, signal) : await refuse(place, read.jobId, read.problem)
@@ -181,7 +184,8 @@ export function startConsumer(options: ConsumerOptions): Consumer {
     while (!renewing.signal.aborted) {
       await delay(lease.renewMs, undefined, { signal: renewing.signal }).catch(() => undefined)
       try {
-        for (const { id } of await streams.renew([...held.values()])) held.get(id)?.controller.abort('lease-lost' satisfies Interruption)
+        const lost = await streams.renew([...held.values()])
+        for (const place of lost) held.get(nameOf(place))?.controller.abort('lease-lost' satisfies Interruption)
       } catch (error) {
         log.warn({ err: error }, 'Leases could not be renewed')
       }
