@@ -41,7 +41,7 @@ export function modelCommand(): Command {
   command
     .command('pull')
     .description('fetch a checkpoint from the Hugging Face Hub; goes on where it was interrupted')
-    .argument('<id>', catalogue.map(({ id }) => id).join(', '), modelId)
+    .argument('<id>', catalogue.map(({ id }) => id).join(', '), asModelId)
     .option('--json', 'print JSON')
     .addHelpText('after', '\nEnvironment: PHIGATE_HUB_URL or HF_ENDPOINT (a mirror of the hub), HF_TOKEN (access token)')
     .action(async (id: string, { json }: JsonOption) => {
@@ -60,10 +60,10 @@ export function modelCommand(): Command {
     .command('compile')
     .description('compile a Hugging Face PhiForCausalLM checkpoint to a folder that PHIGATE_MODEL can name')
     .argument('<hf-folder>', 'folder with config.json, tokenizer.json and safetensors')
-    .requiredOption('--precision <precision>', compilablePrecisions.join(', '), precision)
+    .requiredOption('--precision <precision>', compilablePrecisions.join(', '), asPrecision)
     .requiredOption('--out <folder>', 'folder to make')
-    .option('--id <model>', 'id under which it is served (default: the name of the folder)', modelId)
-    .option('--licence <profile>', `terms of its weights: ${licenceProfileIds.join(', ')}`, licence)
+    .option('--id <model>', 'id under which it is served (default: the name of the folder)', asModelId)
+    .option('--licence <profile>', `terms of its weights: ${licenceProfileIds.join(', ')}`, asLicence)
     .option('--json', 'print JSON')
     .action(async (folder: string, options: JsonOption & { precision: string; out: string; id?: string; licence?: LicenceProfileId }) => {
       const out = typedPath(options.out)
@@ -166,17 +166,17 @@ function typedPath(path: string): string {
   return resolve(process.env['INIT_CWD'] ?? process.cwd(), path)
 }
 
-function modelId(value: string): string {
+function asModelId(value: string): string {
   if (!modelIdSchema.safeParse(value).success) throw new InvalidArgumentError('A model id has letters, digits, ".", "_" and "-", with at most one "/".')
   return value
 }
 
-function precision(value: string): string {
+function asPrecision(value: string): string {
   if (!compilablePrecisions.some((known) => known === value)) throw new InvalidArgumentError(`There is ${compilablePrecisions.join(', ')}.`)
   return value
 }
 
-function licence(value: string): LicenceProfileId {
+function asLicence(value: string): LicenceProfileId {
   const id = licenceProfileIds.find((known) => known === value)
   if (id === undefined) throw new InvalidArgumentError(`There is ${licenceProfileIds.join(' and ')}.`)
   return id

@@ -87,7 +87,7 @@ export async function openCheckpoint(folder: string): Promise<Checkpoint> {
     return {
       tensors,
       chunks: (name) => readChunks(find(name)),
-      readFloat32: (name) => readFloat32(find(name)),
+      readFloat32: async (name) => readFloat32(find(name)),
       close,
     }
   } catch (error) {
