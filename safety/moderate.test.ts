@@ -31,6 +31,10 @@ describe('what blocks', () => {
     expect(verdict.findings.filter(({ action }) => action === 'block').map((finding) => finding.category)).toContain(category)
   })
 
+  test('a phrase at the edge of its reach that might have become a harmless one', () => {
+    expect(judge('how to make very big and nice a bomb calorimetric').action).toBe('block')
+  })
+
   test('a verdict says which rule, place, score and policy version', () => {
     const text = 'Well, I will kill you now'
     const { findings, policyVersion: version } = judge(text)
@@ -117,20 +121,16 @@ describe('what does not block', () => {
     expect(judge('What the f*ck, this is bullsh1t, you a$$hole').action).toBe('annotate')
   })
 
-  test('reported speech, despair and ambiguous words are left to a person', () => {
-    for (const text of ['He threatened: I will kill you', 'i want to kill myself', 'that dyke', 'kill yourself']) {
-      expect(judge(text).action, text).toBe('review')
-    }
+  test.each(['He threatened: I will kill you', 'i want to kill myself', 'that dyke', 'kill yourself'])('"%s" is left to a person', (text) => {
+    expect(judge(text).action).toBe('review')
   })
 })
 
 describe('the operator', () => {
-  test('blocks own phrases, in any script and disguise', () => {
-    const policy: Policy = { ...defaultPolicy, blocklist: ['Project Nightjar', 'секретный план', '机密'] }
-    for (const text of ['about pr0ject nightjar', 'Это СЕКРЕТНЫЙ план!', '这是机密文件', 'P r o j e c t  N i g h t j a r']) {
-      expect(moderate(text, policy), text).toMatchObject({ action: 'block', findings: [{ category: 'blocklist' }] })
-      expect(judge(text).action, text).toBe('allow')
-    }
+  const blocking: Policy = { ...defaultPolicy, blocklist: ['Project Nightjar', 'секретный план', '机密'] }
+  test.each(['about pr0ject nightjar', 'Это СЕКРЕТНЫЙ план!', '这是机密文件', 'P r o j e c t  N i g h t j a r'])('blocks own phrases, in any script and disguise: %s', (text) => {
+    expect(moderate(text, blocking)).toMatchObject({ action: 'block', findings: [{ category: 'blocklist' }] })
+    expect(judge(text).action).toBe('allow')
   })
 
   test('allows phrases that the lexicon would flag, also when they go on after it', () => {
