@@ -6,13 +6,14 @@ const redis = './test/support/redis-global-setup.ts'
 
 export default defineConfig({
   test: {
+    // Once for all projects, and outside the workerd project, whose module resolution is not Node's.
+    globalSetup: [redis],
     projects: [
       {
         test: {
           name: 'node',
           include: ['{shared,safety,gpu-worker,edge,cli}/**/*.test.ts'],
           exclude: ['**/*.workerd.test.ts', '**/node_modules/**'],
-          globalSetup: [redis],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -29,7 +30,6 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['edge/**/*.workerd.test.ts'],
-          globalSetup: [redis],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

@@ -4,11 +4,15 @@ import { apiError, errorCodes } from '../../shared/errors.ts'
 import type { ApiError } from '../../shared/errors.ts'
 import { modelRegistrationSchema } from '../../shared/model-registration.ts'
 import { entriesFromLines, queueUnavailable } from './entry-lines.ts'
-import type { Hub } from './hub.ts'
 import type { TokenBus } from './token-bus.ts'
 
+/** What it needs of the `DurableObjectNamespace` of hub.ts. */
+export interface HubNamespace {
+  getByName(name: string): { fetch(url: string, init?: RequestInit): Promise<Response> }
+}
+
 /** `shards` objects share the jobs; changing it strands no job, for results are read by the object that queued them. */
-export function createHubTokenBus(namespace: DurableObjectNamespace<Hub>, shards: number): TokenBus {
+export function createHubTokenBus(namespace: HubNamespace, shards: number): TokenBus {
   /** `onLost` is called when the object did not answer, so that nobody knows what it did. */
   async function ask(shard: number, path: string, init?: RequestInit, onLost = (): void => {}): Promise<Response> {
     let response: Response
