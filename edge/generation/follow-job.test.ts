@@ -1,30 +1,32 @@
 import { expect, test } from 'vitest'
+import type { Job } from '../../shared/job.ts'
 import { createScriptedTokenBus, acceptedEvent, delta, doneEvent } from '../test-support/scripted-token-bus.ts'
 import type { ScriptStep } from '../test-support/scripted-token-bus.ts'
 import { followJob } from './follow-job.ts'
+
+const job: Job = {
+  version: 1,
+  id: `job_${'a'.repeat(24)}`,
+  model: 'm',
+  class: 'interactive',
+  grant: '',
+  deadline: 0,
+  trace: '',
+  request: {
+    prompt: { type: 'text', text: '' },
+    maxTokens: null,
+    sampling: { temperature: 0, topP: 1, seed: 0 },
+    stop: [],
+    ignoreEos: false,
+    logprobs: null,
+    echo: false,
+  },
+}
 
 async function follow(script: ScriptStep[], { deadlineInMs = 60_000 } = {}) {
   const bus = createScriptedTokenBus()
   bus.play(...script)
   const client = new AbortController()
-  const job = {
-    version: 1,
-    id: `job_${'a'.repeat(24)}`,
-    model: 'm',
-    class: 'interactive',
-    grant: '',
-    deadline: 0,
-    trace: '',
-    request: {
-      prompt: { type: 'text', text: '' },
-      maxTokens: null,
-      sampling: { temperature: 0, topP: 1, seed: 0 },
-      stop: [],
-      ignoreEos: false,
-      logprobs: null,
-      echo: false,
-    },
-  } as const
   // The signal stays out of the bus here, so that what is seen is the follower's own doing.
   const stream = await bus.submit(job, new AbortController().signal)
   const follower = followJob(stream, { signal: client.signal, deadline: Date.now() + deadlineInMs, now: Date.now })

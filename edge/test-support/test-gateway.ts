@@ -1,7 +1,6 @@
 /** The app as tests run it: over a scripted bus and real D1, with a key whose licence is accepted. */
 import type { Hono } from 'hono'
 import { applyD1Migrations } from 'cloudflare:test'
-import type { D1Migration } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { defaultPolicy } from '../../safety/policy.ts'
 import { createGrantSigner } from '../../shared/grant.ts'
@@ -44,23 +43,32 @@ export interface TestGateway {
   admin(method: string, path: string, body?: unknown): Promise<Response>
 }
 
-export async function createTestGateway(changes: Partial<Dependencies> = {}): Promise<TestGateway> {
-  const bindings = env as unknown as { DB: D1Database; MIGRATIONS: D1Migration[] }
-  await applyD1Migrations(bindings.DB, bindings.MIGRATIONS)
+/** An app over a bus that serves nothing, with the real D1; `changes` take the place of parts of it. */
+export function createTestApp(changes: Partial<Dependencies>): Hono<GatewayContext> {
+  return createApp({
+    bus: createScriptedTokenBus(),
+    keyStore: createD1KeyStore(env.DB),
+    signGrant: () => Promise.reject(new Error('This app signs no grants.')),
+    policy: defaultPolicy,
+    adminToken,
+    allowedOrigins: [],
+    timing: { jobDeadlineMs: 60_000, commitAfterMs: 10_000, keepAliveMs: 10_000 },
+    now: Date.now,
+    writeLog: () => {},
+    ...changes,
+  })
+}
 
+export async function createTestGateway(changes: Partial<Dependencies> = {}): Promise<TestGateway> {
+  await applyD1Migrations(env.DB, env.MIGRATIONS)
   const bus = createScriptedTokenBus()
   bus.serve(testModel)
   const log: RequestLine[] = []
   let skipped = 0
   const privateKey = await createPrivateKey()
-  const app = createApp({
+  const app = createTestApp({
     bus,
-    keyStore: createD1KeyStore(bindings.DB),
     signGrant: await createGrantSigner(privateKey),
-    policy: defaultPolicy,
-    adminToken,
-    allowedOrigins: [],
-    timing: { jobDeadlineMs: 60_000, commitAfterMs: 10_000, keepAliveMs: 10_000 },
     now: () => Date.now() + skipped,
     writeLog: (line) => log.push(line),
     ...changes,
