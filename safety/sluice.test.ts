@@ -99,7 +99,7 @@ describe('whatever the text and however it is cut into chunks', () => {
     )
   })
 
-  test.each(['kkkkkkkkkkkkill yourself now', '$$$$$$$$hitskin', `x${'\u200b'.repeat(70)}`, 'h\u0301o\u0301w to make a b o m b'])(
+  test.each(['kkkkkkkkkkkkill yourself now', '$$$$$$$$hitskin', '\u200b'.repeat(70), 'h\u0301o\u0301w to make a b o m b'])(
     'no cap of a segment falls so that a part of %j leaves',
     (phrase) => {
       for (let length = 1; length < 160; length += 1) {

@@ -30,7 +30,10 @@ export interface CompiledLexicon {
 
 const compiled = new WeakMap<Policy, CompiledLexicon>()
 
-/** The compiled lexicon of a policy; compiling takes tens of milliseconds and happens on first use. */
+/**
+ * The compiled lexicon of a policy object. Compiling takes some 200 ms on a slow core and happens on first use, so keep
+ * one object per policy.
+ */
 export function lexiconFor(policy: Policy): CompiledLexicon {
   const known = compiled.get(policy)
   if (known !== undefined) return known

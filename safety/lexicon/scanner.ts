@@ -139,14 +139,17 @@ export function createScanner(policy: Policy, report: (finding: Finding) => void
     for (const start of harmless) waiting = waiting.filter((hit) => hit.start < start)
   }
 
+  const isInReach = (part: PartHit, lastWord: number, sentence: number, end: number): boolean =>
+    part.sentence === sentence &&
+    lastWord - part.lastWord <= (reaches.get(part.part) ?? 0) &&
+    end - part.start <= policy.sluice.contextCharacters
+
   const forgetParts = (letter: Letter): void => {
-    // A phrase that waits may have to join a part that is out of reach by now.
-    if (parts.length === 0 || waiting.length > 0) return
+    if (parts.length === 0) return
     parts = parts.filter(
-      ({ part, start, lastWord, sentence }) =>
-        sentence === letter.sentence &&
-        letter.word - lastWord <= (reaches.get(part) ?? 0) &&
-        letter.end - start <= policy.sluice.contextCharacters,
+      (part) =>
+        isInReach(part, letter.word, letter.sentence, letter.end) ||
+        waiting.some((hit) => isInReach(part, hit.lastWord, hit.sentence, hit.end)),
     )
   }
 
