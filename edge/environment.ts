@@ -1,5 +1,5 @@
 /** The Worker's bindings, checked once per isolate. A message about a wrong one names it and never shows its value. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { grantKeySchema } from '../shared/grant.ts'
 import type { Hub } from './hub/hub.ts'
 

@@ -5,7 +5,7 @@
  * may use them, the prompt's hash and the limits. It does not say whether the key is still valid at a later time.
  */
 import { SignJWT, errors, importJWK, jwtVerify } from 'jose'
-import { z } from 'zod'
+import * as z from 'zod'
 import { apiError } from './errors.ts'
 import type { GenerationRequest, Job } from './job.ts'
 

@@ -3,7 +3,7 @@
  * the worker needs and nothing about the HTTP request that caused it; OpenAI's formats stop at the edge. `version`
  * names both this format and the format of the events (stream-events.ts) that the edge expects back.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const jobVersion = 1
 

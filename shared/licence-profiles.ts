@@ -2,7 +2,7 @@
  * Licence profiles: the terms a set of weights is served under. A profile's version is the hash of its text, so that a
  * changed text asks everyone to accept again. Which profile applies belongs to the weights, not to a model's name.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const licenceProfileIds = ['phigate-research', 'mit'] as const
 export const licenceProfileIdSchema = z.enum(licenceProfileIds)

@@ -2,7 +2,7 @@
  * What a worker tells the rest of the system about a model that it has loaded. The edge lists models, binds grants and
  * checks licences by this and by nothing else, so a model that no worker serves does not exist.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { modelIdSchema } from './job.ts'
 import { licenceProfileIdSchema } from './licence-profiles.ts'
 

@@ -5,7 +5,7 @@
  * Order: `position`* `accepted` (`delta` | `advisory` | `moderation`)* `usage`? then exactly one of `done` and `error`.
  * A worker that takes a job over after another one died writes a second `accepted` with a higher `attempt`.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { errorCodes } from './errors.ts'
 import type { ErrorCode } from './errors.ts'
 

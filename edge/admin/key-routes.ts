@@ -1,6 +1,6 @@
 /** The admin API for research keys: create, list, revoke, and record that a licence was accepted. */
 import { Hono } from 'hono'
-import { z } from 'zod'
+import * as z from 'zod'
 import { apiError } from '../../shared/errors.ts'
 import { licenceProfileIdSchema } from '../../shared/licence-profiles.ts'
 import type { GatewayContext } from '../gateway-context.ts'

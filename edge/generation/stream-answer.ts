@@ -27,7 +27,7 @@ export interface StreamAnswerOptions {
 export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8Array> {
   const { follower, format } = options
   const encoder = new TextEncoder()
-  let waiting = options.heard
+  let heard = options.heard
   let accepted = false
   let position: number | undefined
   let usage: TokenUsage | undefined
@@ -76,38 +76,40 @@ export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8
     }
   }
 
-  const nextMessages = async (): Promise<string> => {
-    if (waiting.length === 0) {
-      const arrived = await follower.next(options.keepAliveMs)
-      if (arrived === 'silence') return commentMessage(accepted ? 'keep-alive' : position === undefined ? 'queued' : `queued, position ${position}`)
-      waiting = arrived
-    }
-    let text = ''
-    try {
-      for (const entry of waiting) if (!ended) text += messages(entry)
-    } catch (error) {
-      text += failure(error)
-    }
-    waiting = []
-    return text
-  }
-
   const failure = (error: unknown): string => {
     end(error)
     return dataMessage(errorBody(error))
   }
 
+  const messagesOf = (entries: readonly StreamEntry[]): string => {
+    let text = ''
+    try {
+      for (const entry of entries) text += messages(entry)
+    } catch (error) {
+      text += failure(error)
+    }
+    return text
+  }
+
+  const comment = (): string => {
+    if (accepted) return commentMessage('keep-alive')
+    return commentMessage(position === undefined ? 'queued' : `queued, position ${position}`)
+  }
+
+  /** Waits until there is something to write. */
+  const nextText = async (): Promise<string> => {
+    for (;;) {
+      const entries = heard.length > 0 ? heard : await follower.next(options.keepAliveMs)
+      heard = []
+      if (entries === 'silence') return comment()
+      const text = messagesOf(entries)
+      if (text !== '') return text
+    }
+  }
+
   const source: UnderlyingSource<Uint8Array> = {
     async pull(controller) {
-      let text = ''
-      while (text === '' && !ended) {
-        try {
-          text = await nextMessages()
-        } catch (error) {
-          text = failure(error)
-        }
-      }
-      if (text !== '') controller.enqueue(encoder.encode(text))
+      controller.enqueue(encoder.encode(await nextText().catch(failure)))
       if (ended) controller.close()
     },
     cancel: onClientGone,

@@ -1,5 +1,5 @@
 /** Checks a request to /v1/chat/completions and turns its messages into a prompt that the model was trained to answer. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { maximumTopLogprobs } from '../../shared/job.ts'
 import { chatStopSequences, renderChatPrompt } from '../chat-prompt.ts'
 import { checkStreamOptions, isEmptyList, isEmptyObject, onlyNeutral, samplingOf, sharedFields, streamingOf, textSchema } from './request-fields.ts'

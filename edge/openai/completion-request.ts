@@ -1,5 +1,5 @@
 /** Checks a request to /v1/completions and turns it into a generation request. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { apiError } from '../../shared/errors.ts'
 import { maximumTopLogprobs } from '../../shared/job.ts'
 import type { Prompt } from '../../shared/job.ts'

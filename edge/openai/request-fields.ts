@@ -3,7 +3,7 @@
  * at the value that changes nothing and refused at any other: a researcher is never told 200 for something ignored.
  * Where OpenAI's schema allows null, null means absent.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { maximumStopSequences } from '../../shared/job.ts'
 import type { GenerationRequest, Sampling } from '../../shared/job.ts'
 import { unsupportedIssue } from './validation.ts'

@@ -19,14 +19,14 @@ export function modelRoutes({ requireKey, models }: ModelRouteDependencies): Hon
     .get('/models/:id{.+}', requireKey, async (c) => c.json(modelObject(await models.find(c.req.param('id')))))
     .get('/licences', requireKey, async (c) => {
       const served = Map.groupBy(await models.all(), (model) => model.licence)
-      const data = Array.from(served, async ([id, licensed]) => {
-        const { name, text } = licenceProfile(id)
-        const acceptance = await findAcceptance(c.get('key'), id)
+      const data = Array.from(served, async ([profile, licensed]) => {
+        const { name, text } = licenceProfile(profile)
+        const acceptance = await findAcceptance(c.get('key'), profile)
         return {
-          id,
           object: 'licence',
+          profile,
           name,
-          version: await currentLicenceVersion(id),
+          version: await currentLicenceVersion(profile),
           text,
           models: licensed.map((model) => model.id),
           accepted: acceptance !== undefined,
