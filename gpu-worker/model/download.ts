@@ -15,7 +15,6 @@ import { isMissing } from './read-json.ts'
 
 /** Attempts in a row that may bring nothing; one that brings bytes starts the count anew. */
 const fruitlessAttempts = 3
-const pauseMs = 500
 
 export interface Download {
   readonly hub: Hub
@@ -23,6 +22,8 @@ export interface Download {
   readonly folder: string
   /** Told how many bytes of the file are there. */
   readonly onBytes: (doneBytes: number) => void
+  /** Before the next attempt; doubles with each fruitless one. */
+  readonly pauseMs: number
   readonly signal?: AbortSignal
 }
 
@@ -30,7 +31,7 @@ export interface Download {
  * A file that is there with the right checksum is left alone. Throws `download-failed` when attempts bring nothing,
  * leaving the part for the next call, and `damaged` when the checksum is wrong, leaving nothing.
  */
-export async function downloadChecked({ hub, file, folder, onBytes, signal }: Download): Promise<void> {
+export async function downloadChecked({ hub, file, folder, onBytes, pauseMs, signal }: Download): Promise<void> {
   const path = join(folder, file.name)
   if ((await digestOf(path, file)) === file.checksum.hex) return onBytes(file.bytes)
   await rm(path, { force: true })

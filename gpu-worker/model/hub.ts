@@ -15,7 +15,7 @@ export interface RemoteFile {
 export interface Hub {
   /** Files at the top of the repository. Throws `download-failed`. */
   list(): Promise<RemoteFile[]>
-  /** The file's bytes from `start`. Throws `download-failed`, also in mid-stream; see `isTransient`. */
+  /** The file's bytes from `start`. Throws `download-failed`, also in mid-stream; a `TransientDownloadError` may pass. */
   read(file: RemoteFile, start: number): AsyncGenerator<Uint8Array>
 }
 

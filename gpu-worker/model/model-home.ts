@@ -12,10 +12,9 @@ export function compiledFolders(home: string): string {
   return join(home, 'models')
 }
 
-/** Compiled model of given weights: another checkpoint or compiler gets another folder. */
-export function compiledFolder(home: string, modelId: string, weightsDigest: string, precision: string): string {
-  const key = weightsDigest.replace('sha256:', '').slice(0, 16)
-  return join(compiledFolders(home), `${flat(modelId)}-${precision}-${key}-v${compilerVersion}`)
+/** Compiled model of one checkpoint: another checkpoint (`key` is a hash of it) or compiler gets another folder. */
+export function compiledFolder(home: string, modelId: string, key: string, precision: string): string {
+  return join(compiledFolders(home), `${flat(modelId)}-${precision}-${key.slice(0, 16)}-v${compilerVersion}`)
 }
 
 function flat(id: string): string {

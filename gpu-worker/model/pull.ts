@@ -29,6 +29,8 @@ export interface PullOptions {
   readonly signal?: AbortSignal
   /** How long the hub may stay silent, before its answer or in the middle of a file. Default 10 s. */
   readonly silenceMs?: number
+  /** Pause before the next attempt; it doubles with each one that brings nothing. Default 0.5 s. */
+  readonly pauseMs?: number
 }
 
 export interface PulledModel {
@@ -57,7 +59,7 @@ export async function pullModel(options: PullOptions): Promise<PulledModel> {
   const there = await filesOf(folder)
   if (there !== undefined) return { folder, files: there }
 
-  const { accessToken, signal, silenceMs = 10_000, onProgress } = options
+  const { accessToken, signal, silenceMs = 10_000, pauseMs = 500, onProgress } = options
   const hub = connectToHub({ origin: hubUrl.replace(/\/+$/, ''), repository, silenceMs, ...(accessToken && { accessToken }), ...(signal && { signal }) })
   const files = await listCheckpoint(hub, repository)
   await mkdir(dirname(folder), { recursive: true })
@@ -69,7 +71,7 @@ export async function pullModel(options: PullOptions): Promise<PulledModel> {
     let doneBefore = 0
     for (const file of files) {
       const onBytes = (doneBytes: number): void => onProgress?.({ title: id, doneBytes: doneBefore + doneBytes, totalBytes })
-      await downloadChecked({ hub, file, folder: partial, onBytes, ...(signal && { signal }) })
+      await downloadChecked({ hub, file, folder: partial, onBytes, pauseMs, ...(signal && { signal }) })
       doneBefore += file.bytes
     }
     await removeOthers(partial, files)

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { byteLevelTokenizer } from './byte-level-tokenizer.ts'
 import { phiConfigJson, phiTensors } from './phi-configuration.ts'
 import type { PhiConfiguration } from './phi-configuration.ts'
+import { normalGenerator } from './random-numbers.ts'
 import { writeSafetensors } from './safetensors-writer.ts'
 import type { TensorType } from './tensor-types.ts'
 
@@ -75,34 +76,5 @@ export async function writeCheckpointFiles(
   }
   for (const [file, content] of Object.entries(files)) {
     await writeFile(join(folder, file), `${JSON.stringify(content, null, 1)}\n`)
-  }
-}
-
-/** Standard normal numbers: Box-Muller over `uniformGenerator`. */
-export function normalGenerator(seed: number): () => number {
-  const uniform = uniformGenerator(seed)
-  let spare: number | undefined
-  return () => {
-    if (spare !== undefined) {
-      const value = spare
-      spare = undefined
-      return value
-    }
-    const radius = Math.sqrt(-2 * Math.log(1 - uniform()))
-    const angle = 2 * Math.PI * uniform()
-    spare = radius * Math.sin(angle)
-    return radius * Math.cos(angle)
-  }
-}
-
-/** Uniform numbers in [0, 1): SplitMix32 (Steele et al., 2014, with 32-bit constants). Period 2^32. */
-export function uniformGenerator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x9e3779b9) >>> 0
-    let mixed = state
-    mixed = Math.imul(mixed ^ (mixed >>> 16), 0x21f0aaad)
-    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x735a2d97)
-    return ((mixed ^ (mixed >>> 15)) >>> 0) / 4_294_967_296
   }
 }

@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdtemp, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
@@ -61,7 +61,7 @@ test('a model of the hub is asked for until it is there', async () => {
   expect(models.find(({ id }) => id === 'phi-mini')).toMatchObject({ checkpoint: 'bundled', compiled: [] })
 })
 
-test('other weights under the same name are another compiled model', async () => {
+test('other weights, or another tokenizer, under the same name are another compiled model', async () => {
   const checkpoint = checkpointFolder(home, 'microsoft/phi-1')
   await writeRandomCheckpoint({ folder: checkpoint, configuration: tinyConfiguration, seed: 3 })
   const first = await resolveModel({ model: 'microsoft/phi-1', home })
@@ -69,6 +69,10 @@ test('other weights under the same name are another compiled model', async () =>
   const second = await resolveModel({ model: 'microsoft/phi-1', home })
   expect(second.folder).not.toBe(first.folder)
   expect(second.manifest.weightsDigest).not.toBe(first.manifest.weightsDigest)
+  await appendFile(join(checkpoint, 'tokenizer.json'), '\n')
+  const third = await resolveModel({ model: 'microsoft/phi-1', home })
+  expect(third.folder).not.toBe(second.folder)
+  expect(third.manifest.weightsDigest).toBe(second.manifest.weightsDigest)
 })
 
 test('a path is a compiled folder, wherever it lies', async () => {

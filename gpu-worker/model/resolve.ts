@@ -2,16 +2,18 @@
  * Finds the compiled folder of a model: a path is taken as it is, a catalogue id is compiled on first use from its
  * checkpoint, when that is on this machine, and found again afterwards. Nothing is downloaded here; see pull.ts.
  */
+import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { catalogue, findInCatalogue } from './catalogue.ts'
 import type { CatalogueEntry } from './catalogue.ts'
 import { compileCheckpoint, digestCheckpoint } from './compile.ts'
 import type { CompileProgress } from './compile.ts'
-import { readManifest } from './manifest.ts'
+import { readManifest, tokenizerConfigFile, tokenizerFile } from './manifest.ts'
 import type { Manifest } from './manifest.ts'
 import { checkpointFolder, compiledFolder } from './model-home.ts'
 import { modelError } from './model-error.ts'
+import { readSmallTextFile } from './read-json.ts'
 
 export interface ResolveOptions {
   /** Catalogue id, or path of a compiled folder. */
@@ -47,12 +49,21 @@ export async function resolveModel({ model, home, ...options }: ResolveOptions):
 async function resolveEntry(entry: CatalogueEntry, home: string, options: Pick<ResolveOptions, 'onProgress' | 'signal'>): Promise<ResolvedModel> {
   const source = entry.checkpoint.kind === 'bundled' ? entry.checkpoint.folder : await pulledCheckpoint(entry.id, home)
   const precision = 'fp32'
-  const folder = compiledFolder(home, entry.id, await digestCheckpoint(source, options), precision)
+  const folder = compiledFolder(home, entry.id, await checkpointKey(source, options), precision)
   const ready = await readManifest(folder).catch(() => undefined)
   if (ready !== undefined) return { folder, manifest: ready }
   const { id: modelId, licence, ownedBy } = entry
   const manifest = await compileCheckpoint({ source, out: folder, modelId, precision, licence, ownedBy, existing: 'keep', ...options })
   return { folder, manifest }
+}
+
+/** Hash of all of a checkpoint that the compiled folder depends on: the weights and the small files. */
+async function checkpointKey(source: string, options: Pick<ResolveOptions, 'onProgress' | 'signal'>): Promise<string> {
+  const hash = createHash('sha256').update(await digestCheckpoint(source, options))
+  for (const name of ['config.json', 'generation_config.json', tokenizerFile, tokenizerConfigFile]) {
+    hash.update(`${name}\0${(await readSmallTextFile(join(source, name))) ?? ''}\0`)
+  }
+  return hash.digest('hex')
 }
 
 async function pulledCheckpoint(id: string, home: string): Promise<string> {

@@ -13,7 +13,8 @@ import { mkdir } from 'node:fs/promises'
 import { byteLevelTokenizer, byteToken, spellBytes } from '../../gpu-worker/model/byte-level-tokenizer.ts'
 import { phiTensors } from '../../gpu-worker/model/phi-configuration.ts'
 import type { PhiConfiguration } from '../../gpu-worker/model/phi-configuration.ts'
-import { normalGenerator, uniformGenerator, writeCheckpointFiles } from '../../gpu-worker/model/random-checkpoint.ts'
+import { writeCheckpointFiles } from '../../gpu-worker/model/random-checkpoint.ts'
+import { balancedSigns, normalGenerator, uniformGenerator } from '../../gpu-worker/model/random-numbers.ts'
 import { writeSafetensors } from '../../gpu-worker/model/safetensors-writer.ts'
 
 export type ScriptPiece = string | Uint8Array
@@ -65,7 +66,7 @@ export async function writeScriptedCheckpoint(options: ScriptedCheckpoint): Prom
   }
 
   const uniform = uniformGenerator(1)
-  const startState = signs(hidden, uniform)
+  const startState = balancedSigns(hidden, uniform)
   const stateOf = Array.from({ length: tokenizer.size }, () => startState)
   const followedStates = Array.from({ length: tokenizer.size }, (): Float32Array[] => [])
   const play = (pieces: readonly Uint8Array[], firstState: Float32Array): void => {
@@ -74,7 +75,7 @@ export async function writeScriptedCheckpoint(options: ScriptedCheckpoint): Prom
     for (const token of tokens) {
       if (stateOf[token] !== startState) throw new Error('A piece of a script may come once only.')
       followedStates[token]!.push(state)
-      state = signs(hidden, uniform)
+      state = balancedSigns(hidden, uniform)
       stateOf[token] = state
     }
     followedStates[(loop ? tokens[0] : undefined) ?? tokenizer.endOfTextToken]!.push(state)
@@ -82,7 +83,7 @@ export async function writeScriptedCheckpoint(options: ScriptedCheckpoint): Prom
   play(scripts[0]!, startState)
   Object.keys(triggers).forEach((character, index) => {
     if (!/^[\x20-\x7e]$/.test(character)) throw new Error(`A trigger is one printable ASCII character, not ${JSON.stringify(character)}.`)
-    const state = signs(hidden, uniform)
+    const state = balancedSigns(hidden, uniform)
     stateOf[byteToken(character.charCodeAt(0))] = state
     play(scripts[index + 1]!, state)
   })
@@ -120,14 +121,6 @@ export function scriptPieces(text: string): string[] {
   }
   if (piece !== '') throw new Error('The text ends in a word that repeats an earlier piece; end it with something new.')
   return [...pieces]
-}
-
-/** Half +1 and half -1 in random order: its mean is 0 and its variance 1, so that LayerNorm leaves it as it is. */
-function signs(length: number, uniform: () => number): Float32Array {
-  const order = Array.from({ length }, (_, index) => ({ index, key: uniform() })).toSorted((a, b) => a.key - b.key)
-  const values = new Float32Array(length).fill(1)
-  for (const { index } of order.slice(length / 2)) values[index] = -1
-  return values
 }
 
 function sum(states: readonly Float32Array[], length: number, scale: number): Float32Array {

@@ -1,6 +1,6 @@
 /**
- * Makes phi-mini, the bundled checkpoint: `node gpu-worker/model/bundled/generate.ts`, some minutes, always the same
- * result. It is a real PhiForCausalLM checkpoint whose first layer is built and whose second is trained:
+ * Makes phi-mini, the bundled checkpoint: `node gpu-worker/model/bundled/generate.ts`, a minute or two, always the
+ * same result. It is a real PhiForCausalLM checkpoint whose first layer is built and whose second is trained:
  *
  * - Each token has a state of +1 and -1 in the first of six slots of the residual (embed_tokens).
  * - Layer 0: head d attends to the token d+1 before and copies its state into slot d+1. Queries and keys are constants
@@ -16,7 +16,8 @@ import { Tokenizer } from '@huggingface/tokenizers'
 import { byteLevelTokenizer } from '../byte-level-tokenizer.ts'
 import { phiTensors } from '../phi-configuration.ts'
 import type { PhiConfiguration } from '../phi-configuration.ts'
-import { uniformGenerator, writeCheckpointFiles } from '../random-checkpoint.ts'
+import { writeCheckpointFiles } from '../random-checkpoint.ts'
+import { balancedSigns, uniformGenerator } from '../random-numbers.ts'
 import { writeSafetensors } from '../safetensors-writer.ts'
 import { learnMerges } from './byte-pair-training.ts'
 import { corpus } from './corpus.ts'
@@ -45,7 +46,8 @@ const configuration: PhiConfiguration = {
   endTokens: [tokenizer.endOfTextToken],
 }
 
-const states = makeStates(tokenizer.size)
+const uniform = uniformGenerator(1)
+const states = Array.from({ length: tokenizer.size }, () => balancedSigns(stateWidth, uniform))
 const network = trainNetwork({
   shape: { hidden, intermediate: configuration.intermediateSize, vocabulary: tokenizer.size },
   examples: makeExamples(),
@@ -59,17 +61,6 @@ await mkdir(folder, { recursive: true })
 await writeCheckpointFiles(folder, configuration, 'F16', tokenizer.json)
 await writeSafetensors({ folder, shapes: phiTensors(configuration), type: 'F16', values: (name, shape) => tensorValues(name, shape, network) })
 await writeFile(join(folder, 'README.md'), modelCard())
-
-/** Half +1 and half -1: mean 0 and variance 1, so that LayerNorm leaves the six states together as they are. */
-function makeStates(count: number): Float32Array[] {
-  const uniform = uniformGenerator(1)
-  return Array.from({ length: count }, () => {
-    const order = Array.from({ length: stateWidth }, (_, index) => ({ index, key: uniform() })).toSorted((a, b) => a.key - b.key)
-    const state = new Float32Array(stateWidth).fill(1)
-    for (const { index } of order.slice(stateWidth / 2)) state[index] = -1
-    return state
-  })
-}
 
 function makeExamples(): Example[] {
   const encoder = new Tokenizer(tokenizer.json, {})

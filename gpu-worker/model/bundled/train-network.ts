@@ -3,7 +3,7 @@
  * linear layer to the vocabulary, which is what layer 1's MLP and lm_head compute (generate.ts builds the rest). It is
  * the neural n-gram model of Bengio et al. (2003), trained by Adam (Kingma & Ba, 2015) in float32, in plain loops.
  */
-import { uniformGenerator } from '../random-checkpoint.ts'
+import { uniformGenerator } from '../random-numbers.ts'
 
 export interface Example {
   /** Tokens at the positions now, one before, two before, …; one per slot. */
