@@ -11,7 +11,7 @@ import { loadTokenizer } from './engine/tokenizer.ts'
 import type { CompileProgress } from './model/compile.ts'
 import { resolveModel } from './model/resolve.ts'
 import { startConsumer } from './queue/consumer.ts'
-import { connectToRedis } from './queue/redis-connection.ts'
+import { closeRedis, connectToRedis } from './queue/redis-connection.ts'
 import { createQueueScripts } from './queue/scripts.ts'
 import { registerModel } from './register-model.ts'
 import { createJobRunner } from './run-job.ts'
@@ -36,7 +36,7 @@ export interface Worker {
 }
 
 /** How long writing the last events may take when the worker stops and Redis is away. */
-const farewellMs = 1000
+const farewellMs = 500
 
 /** Resolves when the worker takes jobs. Throws when the model or the engine can not be had; waits for Redis for ever. */
 export async function startWorker({ configuration, worker, log, onProgress, onEngineLost, signal }: WorkerOptions): Promise<Worker> {
@@ -48,6 +48,7 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
   const engine = await createEngine({ modelFolder: folder, ...(slots !== undefined && { slots }) })
   const tokenizer = await loadTokenizer(folder)
 
+  signal.throwIfAborted()
   onProgress('waiting for Redis')
   const redis = connectToRedis(redisUrl, `${worker}-commands`, log)
   const reader = connectToRedis(redisUrl, `${worker}-reader`, log)
@@ -63,8 +64,8 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
     startedAt,
   }
   const disconnect = (): void => {
-    redis.disconnect()
-    reader.disconnect()
+    closeRedis(redis)
+    closeRedis(reader)
   }
   signal.addEventListener('abort', disconnect, { once: true })
   const registrar = await registerModel(redis, registration, log)
@@ -97,14 +98,14 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
   return {
     registration,
     async stop() {
-      const cutOff = setTimeout(() => redis.disconnect(), drainMs + farewellMs)
+      const cutOff = setTimeout(() => closeRedis(redis), drainMs + farewellMs)
       await Promise.all([
         consumer.stop(drainMs),
         registrar.stop().catch((error: unknown) => log.warn({ err: error }, 'The registration could not be shortened; it will expire')),
       ])
       clearTimeout(cutOff)
       await engine.close()
-      redis.disconnect()
+      closeRedis(redis)
     },
   }
 }

@@ -9,7 +9,7 @@ import { leaseSettings } from '../configuration.ts'
 import { enqueue, makeJob, readEvents, until } from '../test-support/jobs.ts'
 import { startConsumer } from './consumer.ts'
 import type { Consumer, ConsumerOptions, JobOutcome } from './consumer.ts'
-import { connectToRedis } from './redis-connection.ts'
+import { closeRedis, connectToRedis } from './redis-connection.ts'
 import { createQueueScripts } from './scripts.ts'
 
 const silent = pino({ level: 'silent' })
@@ -61,7 +61,7 @@ function startWorker(options: Partial<ConsumerOptions> = {}): TestWorker {
   })
   cleanUps.push(async () => {
     await consumer.stop(0)
-    commands.disconnect()
+    closeRedis(commands)
   })
   return { name, consumer, running, started }
 }

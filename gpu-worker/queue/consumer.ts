@@ -17,7 +17,7 @@ import { readJob } from './job-entry.ts'
 import type { Entry } from './job-entry.ts'
 import { createJobStreams, isGroupMissing } from './job-streams.ts'
 import type { Delivery, EntryPlace } from './job-streams.ts'
-import { persist } from './redis-connection.ts'
+import { closeRedis, persist } from './redis-connection.ts'
 import type { QueueScripts } from './scripts.ts'
 
 export interface LeaseSettings {
@@ -40,7 +40,7 @@ export type Interruption = 'lease-lost' | 'worker-stopping'
 export interface ConsumerOptions {
   /** For commands; not blocked by reads. */
   readonly redis: Redis
-  /** For blocking reads alone; the consumer closes it when it stops. */
+  /** For blocking reads alone, made by `connectToRedis`; the consumer closes it when it stops. */
   readonly reader: Redis
   readonly scripts: QueueScripts
   readonly model: string
@@ -197,7 +197,7 @@ export function startConsumer(options: ConsumerOptions): Consumer {
   return {
     async stop(drainMs) {
       taking.abort()
-      reader.disconnect()
+      closeRedis(reader)
       roomMade.resolve()
       await taken
       const all = Promise.all([...held.values()].map(({ settled }) => settled))

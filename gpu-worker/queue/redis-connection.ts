@@ -6,18 +6,20 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import type { Logger } from 'pino'
 
-const longestReconnectPauseMs = 1000
+const longestReconnectPauseMs = 500
 /** A command without any reply for this long means a dead connection; far above any time that we let a read block. */
 const silenceMs = 10_000
 
+const closing = new WeakSet<Redis>()
+
 /** `purpose` names the connection in logs and in Redis' CLIENT LIST. */
 export function connectToRedis(url: string, purpose: string, log: Logger): Redis {
-  const redis = new Redis(url, {
+  const redis: Redis = new Redis(url, {
     connectionName: purpose,
     connectTimeout: 5000,
     socketTimeout: silenceMs,
     maxRetriesPerRequest: null,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, longestReconnectPauseMs),
+    retryStrategy: (attempt) => (closing.has(redis) ? null : Math.min(50 * 2 ** attempt, longestReconnectPauseMs)),
   })
   let away = false
   redis.on('error', (error: NodeJS.ErrnoException) => {
@@ -26,10 +28,20 @@ export function connectToRedis(url: string, purpose: string, log: Logger): Redis
     away = true
   })
   redis.on('ready', () => {
+    if (closing.has(redis)) redis.disconnect()
     if (away) log.info({ connection: purpose }, 'Redis answers again')
     away = false
   })
   return redis
+}
+
+/**
+ * Closes a connection of `connectToRedis`; commands that wait for a reply reject. ioredis leaves them waiting for ever when
+ * it is told to disconnect between two attempts to reconnect, so then the next attempt, which is soon, is the last.
+ */
+export function closeRedis(redis: Redis): void {
+  closing.add(redis)
+  if (redis.status !== 'reconnecting') redis.disconnect()
 }
 
 /** Error replies that say "not now" and not "never". */
