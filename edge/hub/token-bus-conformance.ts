@@ -216,6 +216,16 @@ export function testTokenBus(open: () => TokenBusUnderTest): void {
     await expect(pending).rejects.toBe(reason)
   })
 
+  test('leaving before the job is known to be queued cancels it all the same', async () => {
+    const job = makeJob(model)
+    const controller = new AbortController()
+    const submitted = bus.submit(job, controller.signal)
+    const reason = new Error('impatient')
+    controller.abort(reason)
+    await expect(submitted).rejects.toBe(reason)
+    await cancelled(job.id)
+  })
+
   test('leaving after the end cancels nothing', async () => {
     const job = makeJob(model)
     const controller = new AbortController()
