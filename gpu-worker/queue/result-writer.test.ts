@@ -70,6 +70,23 @@ test('what arrives while an append is under way goes with the next one, deltas a
   expect([most, appends]).toEqual([1, 2])
 })
 
+test('an event that comes at the moment when an append has ended is written too', async () => {
+  for (let microtasks = 0; microtasks < 12; microtasks += 1) {
+    jobId = createId('job')
+    const appended: Promise<unknown>[] = []
+    const writer = await startWriter((...call) => {
+      const result = scripts.appendEvents(...call)
+      appended.push(result)
+      return result
+    })
+    writer.write([delta('first')])
+    await appended[0]
+    for (let count = 0; count < microtasks; count += 1) await undefined
+    expect(await writer.finish([done])).toBe('written')
+    expect(await readEvents(redis, jobId)).toEqual([delta('first'), done])
+  }
+})
+
 test('a question without events hears of a cancellation', async () => {
   const writer = await startWriter()
   await redis.set(cancelKey(jobId), 'closed', 'EX', 60)

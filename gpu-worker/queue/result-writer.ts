@@ -39,29 +39,33 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
   let appends = 0
   let outcome: AppendResult['outcome'] = 'written'
   let failure: { readonly error: unknown } | undefined
-  let running: Promise<void> | undefined
+  let running = false
+  let idle = Promise.resolve()
 
-  async function run(): Promise<void> {
-    while ((waiting.length > 0 || asked) && outcome === 'written') {
-      const events = waiting
-      waiting = []
-      asked = false
-      if (events.length > 0) appends += 1
-      const result = await persist(() => scripts.appendEvents(jobId, attempt, appends, ttlSeconds, events))
-      outcome = result.outcome
-      if (result.outcome !== 'written') onRefused(result.outcome)
-      else if (result.cancelReason !== null) onCancel(result.cancelReason)
+  async function appendAll(): Promise<void> {
+    running = true
+    try {
+      while ((waiting.length > 0 || asked) && outcome === 'written') {
+        const events = waiting
+        waiting = []
+        asked = false
+        if (events.length > 0) appends += 1
+        const result = await persist(() => scripts.appendEvents(jobId, attempt, appends, ttlSeconds, events))
+        outcome = result.outcome
+        if (result.outcome !== 'written') onRefused(result.outcome)
+        else if (result.cancelReason !== null) onCancel(result.cancelReason)
+      }
+    } catch (error) {
+      failure = { error }
+      onFailure(error)
+    } finally {
+      // In the same tick as the last look at what waits: an event that came in between would wait for ever.
+      running = false
     }
   }
 
   function start(): void {
-    if (failure !== undefined) return
-    running ??= run()
-      .catch((error: unknown) => {
-        failure = { error }
-        onFailure(error)
-      })
-      .finally(() => (running = undefined))
+    if (!running && failure === undefined) idle = appendAll()
   }
 
   return {
@@ -73,14 +77,14 @@ export function createResultWriter(options: ResultWriterOptions): ResultWriter {
     async finish(events) {
       for (const event of events) addEvent(waiting, event)
       start()
-      await running
+      await idle
       if (failure !== undefined) throw failure.error
       return outcome
     },
     async abandon() {
       waiting = []
       asked = false
-      await running
+      await idle
     },
   }
 }
