@@ -162,6 +162,16 @@ test('a body without a content type is read as JSON, also one sent in pieces', a
   expect(response.status).toBe(200)
 })
 
+test.each([
+  ['a byte order mark', '\ufeff{"model":"phi-test","prompt":"Hello"}', 'application/json', 200],
+  ['a charset', '{"model":"phi-test","prompt":"Hello"}', 'Application/JSON; charset=utf-8', 200],
+  ['a type built on JSON', '{"model":"phi-test","prompt":"Hello"}', 'application/vnd.api+json', 200],
+  ['bytes that are not UTF-8', new Uint8Array([0x22, 0xff, 0x22]), 'application/json', 400],
+])('a body with %s', async (_name, body, type, status) => {
+  const headers = { 'content-type': type, ...bearer(gateway.key).headers }
+  expect((await gateway.app.request('/v1/completions', { method: 'POST', body, headers })).status).toBe(status)
+})
+
 test('a body of unknown length is counted and cut off', async () => {
   let sent = 0
   const endless = new ReadableStream<Uint8Array>({

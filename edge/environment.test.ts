@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ConfigurationError, readSettings } from './environment.ts'
 
-const grantKey = { kty: 'OKP', crv: 'Ed25519', kid: 'k', x: 'x', d: 'the-private-part' }
+const grantKey = { kty: 'OKP', crv: 'Ed25519', kid: 'k', x: 'x'.repeat(43), d: 'the-private-part'.padEnd(43, '-') }
 const complete = { HUB: {}, DB: {}, REDIS_URL: 'redis://user:secret-password@localhost:6379', GRANT_PRIVATE_KEY: JSON.stringify(grantKey) }
 
 test('what is left out has a default, and an empty value is left out', () => {
@@ -27,6 +27,7 @@ test.each<[string, unknown]>([
   ['GRANT_PRIVATE_KEY', undefined],
   ['GRANT_PRIVATE_KEY', 'secret-password'],
   ['GRANT_PRIVATE_KEY', JSON.stringify({ ...grantKey, d: undefined, kid: 'secret-password' })],
+  ['GRANT_PRIVATE_KEY', JSON.stringify({ ...grantKey, d: 'secret-password' })],
   ['ADMIN_TOKEN', 'secret'],
   ['HUB_SHARDS', '0'],
   ['JOB_DEADLINE_SECONDS', 'soon'],

@@ -10,6 +10,9 @@ export interface Bindings {
 
 const unsetWhenEmpty = (value: unknown): unknown => (value === '' ? undefined : value)
 
+/** 32 bytes in base64url, as both parts of an Ed25519 key are (RFC 8037). */
+const keyPartSchema = z.string('is missing').regex(/^[\w-]{43}$/, 'must be 32 bytes in base64url')
+
 const settingsSchema = z.object({
   REDIS_URL: z.string().regex(/^rediss?:\/\/./, 'must be a redis:// or rediss:// URL'),
   GRANT_PRIVATE_KEY: z
@@ -22,7 +25,7 @@ const settingsSchema = z.object({
         return z.NEVER
       }
     })
-    .pipe(grantKeySchema.extend({ d: z.string({ error: 'must hold the private part' }) })),
+    .pipe(grantKeySchema.extend({ x: keyPartSchema, d: keyPartSchema })),
   ADMIN_TOKEN: z.preprocess(unsetWhenEmpty, z.string().min(16, 'must have at least 16 characters').optional()),
   HUB_SHARDS: z.coerce.number().int().min(1).max(64).default(4),
   JOB_DEADLINE_SECONDS: z.coerce.number().int().min(1).max(3_600).default(600),

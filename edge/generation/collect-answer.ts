@@ -1,4 +1,8 @@
-/** A job's events gathered into one whole answer, for requests that do not stream. */
+/**
+ * A job's events gathered into one whole answer, for requests that do not stream. Nothing is written before the end,
+ * so a bare workerd does not notice a client that merely closes its side of the TCP connection meanwhile (half-closed
+ * is legal); the job then runs to its own end. A reset connection, or a proxy that passes the leaving on, is noticed.
+ */
 import type { ScoredToken } from '../../shared/stream-events.ts'
 import type { TokenUsage, WholeAnswer } from '../openai/answer-format.ts'
 import { errorOfEvent } from './error-of-event.ts'
