@@ -232,6 +232,7 @@ describe('prompts', () => {
   test.each([
     ['prompt and max_tokens together', 'x'.repeat(100), 29, 'max_tokens', /128 tokens, but you asked for 129: 100 in the prompt and 29/],
     ['a prompt alone', 'x'.repeat(129), 0, 'prompt', /128 tokens.*129 in the prompt/],
+    ['a prompt far beyond it', 'x'.repeat(1_000_000), 1, 'prompt', /128 tokens.*at least \d+ in the prompt/],
     ['a prompt that leaves no room', 'x'.repeat(128), null, 'prompt', /128 tokens.*has 128/],
   ] as const)('too much for the context: %s', async (_name, text, maxTokens, param, message) => {
     const { events } = await run(await prompted(text, { maxTokens }))

@@ -19,7 +19,7 @@ import type { Engine } from './engine/engine.ts'
 import type { Tokenizer } from './engine/tokenizer.ts'
 import { generateText } from './generation/generate-text.ts'
 import type { GenerationEnd } from './generation/generate-text.ts'
-import { preparePrompt } from './generation/prepare-prompt.ts'
+import { createPromptPreparation } from './generation/prepare-prompt.ts'
 import type { Interruption, JobOutcome } from './queue/consumer.ts'
 import { persist } from './queue/redis-connection.ts'
 import { createResultWriter } from './queue/result-writer.ts'
@@ -60,6 +60,7 @@ type Stop =
 export function createJobRunner(options: JobRunnerOptions): (job: Job, signal: AbortSignal) => Promise<JobOutcome> {
   const { engine, tokenizer, policy, verifyGrant, scripts, worker, askMs, onEngineLost } = options
   const { description } = engine
+  const preparePrompt = createPromptPreparation(tokenizer, description, policy)
 
   return async function runJob(job, interruption) {
     const log = options.log.child({ job: job.id, trace: job.trace, model: job.model })
@@ -98,7 +99,7 @@ export function createJobRunner(options: JobRunnerOptions): (job: Job, signal: A
       if (start.cancelReason !== null) stopFor({ type: 'cancelled', reason: start.cancelReason })
       if (remainingMs <= 0) stopFor({ type: 'deadline' })
       if (stopping.signal.aborted) return null
-      const prompt = preparePrompt(job.request, tokenizer, description, policy)
+      const prompt = preparePrompt(job.request)
       promptTokens = prompt.tokens.length
       publish([{ type: 'accepted', worker, attempt: start.attempt, promptTokens, weightsDigest: description.weightsDigest }])
       return generateText({

@@ -19,23 +19,36 @@ export interface PreparedPrompt {
 }
 
 /** Throws `ApiError`: `invalid_parameter`, `content_filter`, `context_length_exceeded`. */
-export function preparePrompt(
-  request: Pick<GenerationRequest, 'prompt' | 'maxTokens'>,
+export type PreparePrompt = (request: Pick<GenerationRequest, 'prompt' | 'maxTokens'>) => PreparedPrompt
+
+/** Returns the function that prepares prompts for one model. */
+export function createPromptPreparation(
   tokenizer: Tokenizer,
-  description: Pick<EngineDescription, 'contextLength' | 'vocabularySize' | 'endTokens'>,
+  { contextLength, vocabularySize, endTokens }: Pick<EngineDescription, 'contextLength' | 'vocabularySize' | 'endTokens'>,
   policy: Policy,
-): PreparedPrompt {
-  const { prompt } = request
-  const own = prompt.type === 'text' ? tokenizer.encode(prompt.text) : prompt.tokens
-  if (prompt.type === 'tokens') {
-    checkRange(own, description.vocabularySize)
-    checkContext(own.length, request.maxTokens, description.contextLength)
-    const { action } = moderate(tokenizer.decode(own), policy)
-    if (action === 'block') throw apiError('content_filter', 'The prompt was refused by the content filter.', { param: 'prompt' })
+): PreparePrompt {
+  let mostBytes = 1
+  for (let token = 0; token < tokenizer.vocabularySize; token += 1) mostBytes = Math.max(mostBytes, tokenizer.tokenBytes(token).length)
+
+  /** A text that can not fit is not tokenised: that would hold up every other job for as long. */
+  function encode(text: string, maxTokens: number | null): readonly number[] {
+    checkContext(Math.ceil(Buffer.byteLength(text) / mostBytes), maxTokens, contextLength, 'at least ')
+    return tokenizer.encode(text)
   }
-  const tokens = own.length > 0 ? own : startOfText(description.endTokens)
-  const maxTokens = checkContext(tokens.length, request.maxTokens, description.contextLength)
-  return { tokens, startTokens: tokens.length - own.length, maxTokens }
+
+  function readTokens(tokens: readonly number[], maxTokens: number | null): readonly number[] {
+    checkRange(tokens, vocabularySize)
+    checkContext(tokens.length, maxTokens, contextLength)
+    const { action } = moderate(tokenizer.decode(tokens), policy)
+    if (action === 'block') throw apiError('content_filter', 'The prompt was refused by the content filter.', { param: 'prompt' })
+    return tokens
+  }
+
+  return ({ prompt, maxTokens }) => {
+    const own = prompt.type === 'text' ? encode(prompt.text, maxTokens) : readTokens(prompt.tokens, maxTokens)
+    const tokens = own.length > 0 ? own : startOfText(endTokens)
+    return { tokens, startTokens: tokens.length - own.length, maxTokens: checkContext(tokens.length, maxTokens, contextLength) }
+  }
 }
 
 /** Phi marks the start of a text with the token that ends one, as GPT-2 does. */
@@ -51,19 +64,21 @@ function checkRange(tokens: readonly number[], vocabularySize: number): void {
   throw apiError('invalid_parameter', `Token ${beyond} does not exist: this model's tokens are 0 to ${vocabularySize - 1}.`, { param: 'prompt' })
 }
 
-/** Returns how many tokens may be generated. */
-function checkContext(promptTokens: number, maxTokens: number | null, contextLength: number): number {
+/** Returns how many tokens may be generated. `bound` says that the prompt has that many tokens or more. */
+function checkContext(promptTokens: number, maxTokens: number | null, contextLength: number, bound = ''): number {
   const limit = `This model's maximum context length is ${contextLength} tokens`
   if (maxTokens === null) {
     if (promptTokens < contextLength) return contextLength - promptTokens
-    throw apiError('context_length_exceeded', `${limit}, and your prompt has ${promptTokens}, which leaves no room for a completion. Please shorten it.`, {
-      param: 'prompt',
-    })
+    throw apiError(
+      'context_length_exceeded',
+      `${limit}, and your prompt has ${bound}${promptTokens}, which leaves no room for a completion. Please shorten it.`,
+      { param: 'prompt' },
+    )
   }
   if (promptTokens + maxTokens <= contextLength) return maxTokens
   throw apiError(
     'context_length_exceeded',
-    `${limit}, but you asked for ${promptTokens + maxTokens}: ${promptTokens} in the prompt and ${maxTokens} for the completion. Please reduce one of them.`,
+    `${limit}, but you asked for ${bound}${promptTokens + maxTokens}: ${bound}${promptTokens} in the prompt and ${maxTokens} for the completion. Please reduce one of them.`,
     { param: promptTokens > contextLength ? 'prompt' : 'max_tokens' },
   )
 }

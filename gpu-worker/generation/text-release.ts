@@ -53,8 +53,8 @@ export function createTextRelease({ tokenizer, stop, policy, scored }: TextRelea
   function detokenize(token: number, score: TokenScore | null): string {
     const text = detokenizer.push(token)
     detokenized += text.length
-    // A token that shows nothing yet is part of the next character.
-    if (score !== null) held.push({ after: text === '' ? detokenized + 1 : detokenized, score })
+    const reachesOn = text === '' || endsInCharacter(tokenizer.tokenBytes(token))
+    if (score !== null) held.push({ after: reachesOn ? detokenized + 1 : detokenized, score })
     return text
   }
 
@@ -113,6 +113,16 @@ export function createTextRelease({ tokenizer, stop, policy, scored }: TextRelea
 interface HeldScore {
   readonly after: number
   readonly score: TokenScore
+}
+
+/** Whether the last character of these bytes is not complete. */
+function endsInCharacter(bytes: Uint8Array): boolean {
+  for (let back = 1; back <= 3; back += 1) {
+    const byte = bytes.at(-back) ?? 0
+    // RFC 3629: 10xxxxxx goes on, and the first byte says how many there are.
+    if ((byte & 0xc0) !== 0x80) return back < (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1)
+  }
+  return false
 }
 
 function namesOf<Key extends 'category' | 'rule'>(findings: readonly Finding[], key: Key): string[] {
