@@ -1,8 +1,9 @@
-import { cloudflareTest } from '@cloudflare/vitest-plugin'
-import { readD1Migrations } from '@cloudflare/vitest-plugin'
+import { cloudflareTest, readD1Migrations } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
 const redis = './test/support/redis-global-setup.ts'
+// onnxruntime-node reports usage unless this is set before it loads.
+const env = { ORT_DISABLE_TELEMETRY: '1' }
 
 export default defineConfig({
   test: {
@@ -14,6 +15,7 @@ export default defineConfig({
           name: 'node',
           include: ['{shared,safety,gpu-worker,edge,cli}/**/*.test.ts'],
           exclude: ['**/*.workerd.test.ts', '**/node_modules/**'],
+          env,
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
@@ -39,6 +41,7 @@ export default defineConfig({
           name: 'system',
           include: ['test/**/*.test.ts'],
           exclude: ['**/node_modules/**'],
+          env,
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
