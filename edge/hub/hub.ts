@@ -32,6 +32,8 @@ export class Hub extends DurableObject<HubEnvironment> {
     try {
       return await this.#answer(request, new URL(request.url))
     } catch (error) {
+      // The Worker gets the code alone; why Redis can not be reached is for the operator.
+      if (!request.signal.aborted) console.log(JSON.stringify({ level: 'error', event: 'hub_failed', message: reasonOf(error) }))
       return Response.json(errorBody(error), { status: error instanceof ApiError ? error.status : 500 })
     }
   }
@@ -63,4 +65,10 @@ export class Hub extends DurableObject<HubEnvironment> {
     const address = parseRedisAddress(this.env.REDIS_URL ?? '')
     return createHubCore({ connect: connectWorkerd(address), address, shard: this.ctx.id.toString() })
   }
+}
+
+/** Messages in the hub name no prompt and no password: it parses no job, and redis-connection.ts quotes nothing. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof ApiError && error.cause !== undefined ? error.cause : error
+  return cause instanceof Error ? cause.message : 'unknown'
 }

@@ -131,7 +131,7 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     running = false
   }
 
-  /** Full jitter over an exponential limit: many gateways that lost the same Redis do not return in step. */
+  /** Exponential with jitter: many gateways that lost the same Redis do not return in step. */
   async function pause(attempts: number): Promise<void> {
     if (attempts === 0) return
     const limit = Math.min(maximumRetryMs, firstRetryMs * 2 ** (attempts - 1))
@@ -155,6 +155,8 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     void greet(current).then(
       () => {
         clearTimeout(timer)
+        // It may have ended right after the greeting.
+        if (session !== current) return
         current.ready = true
         flushSoon(current)
       },
