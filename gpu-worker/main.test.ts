@@ -10,6 +10,7 @@ import type { GrantKey } from '../shared/grant.ts'
 import type { GenerationRequest, Job } from '../shared/job.ts'
 import { jobsKey, modelKey, workerGroup } from '../shared/redis-keys.ts'
 import { isTerminal } from '../shared/stream-events.ts'
+import { startOwnRedis } from '../test/support/own-redis.ts'
 import { createGrantKey, enqueue, eventsUntilEnd, grantJob, makeJob, readEvents, textOf, until } from './test-support/jobs.ts'
 import { compileScript } from './test-support/scripted-model.ts'
 import type { CompiledScript } from './test-support/scripted-model.ts'
@@ -83,6 +84,7 @@ async function submit(request: Partial<GenerationRequest> = {}): Promise<Job> {
   return job
 }
 
+const linesOf = (tokens: number): string => Array.from({ length: tokens }, (_, index) => `Line ${index % 40}. `).join('')
 const generating = (job: Job) => until(() => readEvents(redis, job.id), (events) => events.some(({ type }) => type === 'delta'))
 
 test('kill -9 in mid-sentence: the next worker ends the job exactly once and serves the next one', async () => {
@@ -156,8 +158,28 @@ test('connections that are cut in mid-sentence cost the text nothing', async () 
   }
   expect(cuts).toBeGreaterThan(2)
   const events = await ended
-  expect(textOf(events)).toBe(Array.from({ length: tokens }, (_, index) => `Line ${index % 40}. `).join(''))
+  expect(textOf(events)).toBe(linesOf(tokens))
   expect(events.at(-1)).toEqual({ type: 'done', finishReason: 'length' })
+})
+
+test('a Redis that is killed and comes back costs the text nothing', async () => {
+  const own = await startOwnRedis()
+  const client = new Redis(own.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 })
+  client.on('error', () => undefined)
+  try {
+    const worker = await startWorker({ REDIS_URL: own.url })
+    const job = await grantJob(makeJob(modelId, { maxTokens: 3000 }), key, model.manifest.weightsDigest)
+    await enqueue(client, job)
+    await until(() => readEvents(client, job.id), (events) => events.some(({ type }) => type === 'delta'))
+    await own.kill()
+    const events = await eventsUntilEnd(client, job.id)
+    expect(textOf(events)).toBe(linesOf(3000))
+    expect(events.at(-1)).toEqual({ type: 'done', finishReason: 'length' })
+    expect(worker.log()).toContain('Redis answers again')
+  } finally {
+    client.disconnect()
+    await own.stop()
+  }
 })
 
 test('it ends with its parent', async () => {
