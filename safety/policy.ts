@@ -2,7 +2,7 @@
  * A policy is data: what is a violation, and what follows from it. Rules give scores; the policy alone turns a score into
  * an action, so an operator changes behaviour without touching a rule. Every verdict carries the policy's version.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import { actions, categories, milder } from './verdict.ts'
 import type { Action, Category } from './verdict.ts'
 

@@ -3,7 +3,7 @@
  * cancels jobs, and lists models, over one connection for commands and one for the blocking reader. Results leave it as
  * lines of bytes (result-entries.ts); it parses no event and no job.
  */
-import { z } from 'zod'
+import * as z from 'zod'
 import type { JobClass } from '../../shared/job.ts'
 import { modelRegistrationSchema } from '../../shared/model-registration.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'

@@ -1,5 +1,5 @@
 /** The token bus of the Worker: requests to the hub objects, one shard per job, and lines decoded into entries. */
-import { z } from 'zod'
+import * as z from 'zod'
 import { apiError, errorCodes } from '../../shared/errors.ts'
 import type { ApiError } from '../../shared/errors.ts'
 import { modelRegistrationSchema } from '../../shared/model-registration.ts'

@@ -5,7 +5,7 @@
  * its streams with it: their bodies break before a terminal line, and the next request builds everything anew.
  */
 import { DurableObject } from 'cloudflare:workers'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ApiError, apiError, errorBody } from '../../shared/errors.ts'
 import { jobSchema } from '../../shared/job.ts'
 import { connectWorkerd } from './connect-workerd.ts'
