@@ -56,7 +56,11 @@ export interface Engine {
   close(): Promise<void>
 }
 
-export type EngineFailure = 'forward-pass-failed' | 'logits-not-finite' | 'thread-died' | 'closed'
+/**
+ * `start-failed`: the model can not be loaded, or its KV cache does not fit. `forward-pass-failed`, `logits-not-finite`: this
+ * sequence can not go on, others can. `thread-died`, `closed`: the engine runs nothing any more.
+ */
+export type EngineFailure = 'start-failed' | 'forward-pass-failed' | 'logits-not-finite' | 'thread-died' | 'closed'
 
 export class EngineError extends Error {
   override readonly name = 'EngineError'

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import * as gpt2 from 'gpt-tokenizer/encoding/r50k_base'
 import ranks from 'gpt-tokenizer/bpeRanks/r50k_base'
 import { describe, expect, test } from 'vitest'

@@ -1,0 +1,30 @@
+/** What the engine's thread and its owner tell each other. All that one turn produced travels in one message. */
+import type { Manifest } from '../model/manifest.ts'
+import type { EngineFailure, SequenceRequest, SequenceStep } from './engine.ts'
+import type { ForwardPass } from './forward-pass.ts'
+
+/** The thread's workerData. */
+export interface EngineThreadOptions {
+  readonly modelFolder: string
+  readonly manifest: Manifest
+  readonly slots: number
+  readonly threads: number
+}
+
+export type EngineCommand =
+  | { readonly type: 'start'; readonly id: number; readonly request: SequenceRequest }
+  | { readonly type: 'cancel'; readonly id: number }
+  /** Ends the thread after the turn that runs. */
+  | { readonly type: 'close' }
+
+export interface SequenceUpdate {
+  readonly id: number
+  readonly steps: readonly SequenceStep[]
+  /** The sequence has ended with this after the steps. */
+  readonly failure: { readonly failure: EngineFailure; readonly message: string } | null
+}
+
+export type EngineReport =
+  | { readonly type: 'ready'; readonly forwardPass: ForwardPass['kind'] }
+  | { readonly type: 'start-failed'; readonly message: string }
+  | { readonly type: 'turn'; readonly updates: readonly SequenceUpdate[] }

@@ -1,0 +1,172 @@
+/**
+ * The work of the engine's thread, one turn at a time: at most one chunk of one prompt, so that a long prompt does not
+ * hold up the sequences that run, then one new token for each of those. Who runs is the scheduler's decision, what a
+ * token is the sampler's; this file carries data between them, the cache and the forward pass.
+ *
+ * A failure ends the sequences that it touched and no others. Commands are taken between turns only.
+ */
+import { EngineError } from './engine.ts'
+import type { SequenceRequest, SequenceStep, TokenScore } from './engine.ts'
+import type { SequenceUpdate } from './engine-messages.ts'
+import type { ForwardPass } from './forward-pass.ts'
+import type { KeyValueCache } from './key-value-cache.ts'
+import type { Sampler } from './sampler.ts'
+import { createScheduler } from './scheduler.ts'
+import type { Move } from './scheduler.ts'
+
+export interface GenerationLoop {
+  start(id: number, request: SequenceRequest): void
+  /** Forgets a sequence and frees its slot; harmless when it has ended. */
+  cancel(id: number): void
+  /** True when a turn would do nothing. */
+  readonly idle: boolean
+  /** Never rejects; returns what is new of each sequence. */
+  turn(): Promise<readonly SequenceUpdate[]>
+}
+
+export interface GenerationLoopOptions {
+  readonly forwardPass: ForwardPass
+  readonly cache: KeyValueCache
+  readonly sampler: Sampler
+  readonly vocabularySize: number
+  /** Prompt tokens per turn at most. */
+  readonly chunkTokens: number
+}
+
+interface Sequence {
+  readonly id: number
+  readonly request: SequenceRequest
+  /** Positions that are in the cache. */
+  length: number
+  /** The last sampled token; it enters the cache with the next step. */
+  lastToken: number
+  /** Tokens sampled so far. */
+  sampled: number
+  readonly promptScores: TokenScore[]
+}
+
+export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySize, chunkTokens }: GenerationLoopOptions): GenerationLoop {
+  const scheduler = createScheduler<Sequence>(cache.slots)
+  const sequences = new Map<number, Sequence>()
+  let updates = new Map<number, { steps: SequenceStep[]; failure: SequenceUpdate['failure'] }>()
+
+  const updateOf = ({ id }: Sequence): { steps: SequenceStep[]; failure: SequenceUpdate['failure'] } => {
+    let update = updates.get(id)
+    if (update === undefined) updates.set(id, (update = { steps: [], failure: null }))
+    return update
+  }
+  const emit = (sequence: Sequence, step: SequenceStep): void => void updateOf(sequence).steps.push(step)
+  const row = (logits: Float32Array, index: number): Float32Array => logits.subarray(index * vocabularySize, (index + 1) * vocabularySize)
+  const makeMove = (sequence: Sequence, move: Move | null): void => {
+    if (move !== null) cache.move(move.from, move.to, sequence.length)
+  }
+
+  function leave(sequence: Sequence, how: 'finished' | 'broken-off'): void {
+    sequences.delete(sequence.id)
+    const { slot, move } = scheduler.remove(sequence)
+    // Where masked positions are computed and not skipped, a NaN that stays behind would reach the slot's next user.
+    if (slot !== null && how === 'broken-off') cache.clear(slot, sequence.length)
+    if (move !== null) makeMove(scheduler.decoding[move.to]!, move)
+  }
+
+  function end(sequence: Sequence, reason: 'end-token' | 'length'): void {
+    emit(sequence, { type: 'end', reason })
+    leave(sequence, 'finished')
+  }
+
+  function fail(sequence: Sequence, error: unknown): void {
+    updateOf(sequence).failure =
+      error instanceof EngineError
+        ? { failure: error.failure, message: error.message }
+        : { failure: 'forward-pass-failed', message: error instanceof Error ? error.message : String(error) }
+    leave(sequence, 'broken-off')
+  }
+
+  /** Samples the next token; returns why the sequence ends with it, or null. */
+  function takeToken(sequence: Sequence, logits: Float32Array): 'end-token' | 'length' | null {
+    const { request } = sequence
+    const token = sampler.sample(logits, request.sampling, request.tokens.length + sequence.sampled)
+    const score = request.logprobs === null ? null : sampler.score(logits, token, request.logprobs)
+    sequence.lastToken = token
+    sequence.sampled++
+    emit(sequence, { type: 'token', token, score })
+    if (request.endTokens.includes(token)) return 'end-token'
+    return sequence.sampled >= request.maxTokens ? 'length' : null
+  }
+
+  async function prefillChunk(sequence: Sequence, slot: number): Promise<void> {
+    const { tokens, maxTokens, scorePrompt, logprobs } = sequence.request
+    // The logits of the last position are about a token that a mere scoring does not ask for.
+    const needed = maxTokens > 0 ? tokens.length : scorePrompt ? tokens.length - 1 : 0
+    const from = sequence.length
+    const chunk = tokens.slice(from, Math.min(from + chunkTokens, needed))
+    const wanted = Array.from(chunk.keys()).filter((index) => scorePrompt || from + index === tokens.length - 1)
+    let logits: Float32Array = new Float32Array(0)
+    if (chunk.length > 0) {
+      // Counted before the run: a run that fails half way has written some of them.
+      sequence.length += chunk.length
+      logits = await forwardPass.run({ firstSlot: slot, lengths: [sequence.length], tokens: chunk, wanted })
+    }
+    if (scorePrompt) {
+      for (const [index] of wanted.entries()) {
+        const token = tokens[from + index + 1]
+        if (token !== undefined) sequence.promptScores.push(sampler.score(row(logits, index), token, logprobs ?? 0))
+      }
+    }
+    if (sequence.length < needed) return
+    if (scorePrompt) {
+      emit(sequence, { type: 'prompt-scores', scores: [{ token: tokens[0]!, logprob: null, top: [] }, ...sequence.promptScores] })
+    }
+    const reason = maxTokens === 0 ? 'length' : takeToken(sequence, row(logits, wanted.length - 1))
+    if (reason === null) makeMove(sequence, scheduler.join())
+    else end(sequence, reason)
+  }
+
+  async function decodeStep(): Promise<void> {
+    const batch = [...scheduler.decoding]
+    if (batch.length === 0) return
+    for (const sequence of batch) sequence.length++
+    let logits: Float32Array
+    try {
+      logits = await forwardPass.run({
+        firstSlot: 0,
+        lengths: batch.map(({ length }) => length),
+        tokens: batch.map(({ lastToken }) => lastToken),
+        wanted: Array.from(batch.keys()),
+      })
+    } catch (error) {
+      for (const sequence of batch) fail(sequence, error)
+      return
+    }
+    for (const [index, sequence] of batch.entries()) {
+      try {
+        const reason = takeToken(sequence, row(logits, index))
+        if (reason !== null) end(sequence, reason)
+      } catch (error) {
+        fail(sequence, error)
+      }
+    }
+  }
+
+  return {
+    start(id, request) {
+      const sequence = { id, request, length: 0, lastToken: 0, sampled: 0, promptScores: [] }
+      sequences.set(id, sequence)
+      scheduler.add(sequence)
+    },
+    cancel(id) {
+      const sequence = sequences.get(id)
+      if (sequence !== undefined) leave(sequence, 'broken-off')
+    },
+    get idle() {
+      return scheduler.idle
+    },
+    async turn() {
+      updates = new Map()
+      const prefill = scheduler.prefilling()
+      if (prefill !== null) await prefillChunk(prefill.sequence, prefill.slot).catch((error: unknown) => fail(prefill.sequence, error))
+      await decodeStep()
+      return Array.from(updates, ([id, update]) => ({ id, ...update }))
+    },
+  }
+}
