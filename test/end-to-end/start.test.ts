@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeHome, runCommand, startSystem } from '../support/system.ts'
+import { makeHome, runCommand, startSystem, until } from '../support/system.ts'
 import type { System } from '../support/system.ts'
 
 let home: string
@@ -100,4 +100,15 @@ test('SIGTERM stops everything, and the next start shows the same key', async ()
   system = await startSystem({ home })
   expect(system.dev.researchKey).toBe(researchKey)
   expect((await system.request('/v1/models')).status).toBe(200)
+})
+
+test('kill -9 of the launcher: its parts go too, and the next start finds all data', async () => {
+  const { researchKey } = system.dev
+  await system.post('/v1/completions', { model: 'phi-mini', prompt: 'Hello', max_tokens: 1 })
+  system.launcher.kill('SIGKILL')
+  await until(async () => (await processesOf(home)).every((command) => command.includes('redis-server')), 'the end of worker and gateway')
+
+  system = await startSystem({ home })
+  expect(system.dev.researchKey).toBe(researchKey)
+  expect((await processesOf(home)).filter((command) => command.includes('redis-server'))).toHaveLength(1)
 })
