@@ -1,0 +1,140 @@
+import * as fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { createSampler } from './sampler.ts'
+
+const logit = fc.oneof(fc.float({ min: -20, max: 20, noNaN: true }), fc.integer({ min: -3, max: 3 }), fc.constantFrom(-1e30, 1e30))
+const row = fc.array(logit, { minLength: 1, maxLength: 60 }).map((values) => Float32Array.from(values))
+
+/** Probabilities by definition. */
+function softmax(logits: Float32Array, temperature = 1): number[] {
+  const highest = Math.max(...logits)
+  const weights = Array.from(logits, (value) => Math.exp((value - highest) / temperature))
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  return weights.map((weight) => weight / total)
+}
+
+const byProbability = (logits: Float32Array): number[] => Array.from(logits.keys()).toSorted((a, b) => logits[b]! - logits[a]! || a - b)
+
+describe('greedy', () => {
+  test('takes the first of the highest logits', () => {
+    fc.assert(
+      fc.property(row, (logits) => {
+        const token = createSampler(logits.length).sample(logits, { temperature: 0, topP: 0.1, seed: 1 }, 0)
+        expect(token).toBe(logits.indexOf(Math.max(...logits)))
+      }),
+    )
+  })
+
+  test('a temperature that tends to 0 becomes greedy', () => {
+    const logits = Float32Array.of(1, 3, 2.999, 0)
+    for (const temperature of [1e-6, 1e-300, Number.MIN_VALUE]) {
+      expect(createSampler(4).sample(logits, { temperature, topP: 1, seed: 5 }, 9)).toBe(1)
+    }
+  })
+})
+
+describe('nucleus', () => {
+  test('only tokens of the smallest set that reaches topP are drawn, for any logits', () => {
+    fc.assert(
+      fc.property(row, fc.double({ min: 0.01, max: 1, noNaN: true }), fc.constantFrom(0.3, 1, 2), fc.nat(), (logits, topP, temperature, seed) => {
+        const sampler = createSampler(logits.length)
+        const probabilities = softmax(logits, temperature)
+        const order = byProbability(logits)
+        const drawn = new Set(Array.from({ length: 30 }, (_, position) => sampler.sample(logits, { temperature, topP, seed }, position)))
+        for (const token of drawn) {
+          const before = order.slice(0, order.indexOf(token)).reduce((sum, other) => sum + probabilities[other]!, 0)
+          expect(before).toBeLessThan(topP + 1e-9)
+          expect(probabilities[token]).toBeGreaterThan(0)
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  test('tokens are drawn as often as they are probable', () => {
+    const logits = Float32Array.of(0, 2, 1, -1, 1.5, 0.5)
+    const [temperature, topP, count] = [0.8, 0.9, 20_000]
+    const probabilities = softmax(logits, temperature)
+    const order = byProbability(logits)
+    let reached = 0
+    const nucleus = order.filter((token) => {
+      const belongs = reached < topP
+      reached += probabilities[token]!
+      return belongs
+    })
+    const total = nucleus.reduce((sum, token) => sum + probabilities[token]!, 0)
+    expect(nucleus.length).toBeLessThan(logits.length)
+    const sampler = createSampler(logits.length)
+    const found = new Float64Array(logits.length)
+    for (let position = 0; position < count; position++) found[sampler.sample(logits, { temperature, topP, seed: 3 }, position)]!++
+    for (const token of order) {
+      const expected = nucleus.includes(token) ? probabilities[token]! / total : 0
+      // Four standard deviations; the draws are always the same.
+      expect(Math.abs(found[token]! / count - expected)).toBeLessThanOrEqual(4 * Math.sqrt((expected * (1 - expected)) / count))
+    }
+  })
+
+  test('of equally probable tokens the lower ids belong to it first', () => {
+    const logits = new Float32Array(8)
+    const sampler = createSampler(8)
+    const drawn = new Set(Array.from({ length: 200 }, (_, position) => sampler.sample(logits, { temperature: 1, topP: 0.5, seed: 1 }, position)))
+    expect([...drawn].toSorted()).toEqual([0, 1, 2, 3])
+  })
+
+  test('a full vocabulary with a long tail', () => {
+    const size = 51_200
+    const logits = Float32Array.from({ length: size }, (_, token) => ((token * 7919) % size) / 2000)
+    const sampler = createSampler(size)
+    const probabilities = softmax(logits)
+    const order = byProbability(logits)
+    let reached = 0
+    const nucleus = new Set(order.filter((token) => {
+      const belongs = reached < 0.95
+      reached += probabilities[token]!
+      return belongs
+    }))
+    for (let position = 0; position < 300; position++) {
+      expect(nucleus.has(sampler.sample(logits, { temperature: 1, topP: 0.95, seed: 2 }, position))).toBe(true)
+    }
+  })
+})
+
+test('a draw depends on seed and position alone', () => {
+  const logits = Float32Array.from({ length: 50 }, (_, token) => Math.sin(token))
+  const draw = (seed: number, positions: readonly number[]): number[] => {
+    const sampler = createSampler(50)
+    return positions.map((position) => sampler.sample(logits, { temperature: 1, topP: 0.95, seed }, position))
+  }
+  const positions = Array.from({ length: 40 }, (_, index) => index)
+  expect(draw(1, positions.toReversed()).toReversed()).toEqual(draw(1, positions))
+  expect(draw(2, positions)).not.toEqual(draw(1, positions))
+})
+
+describe('scores', () => {
+  test('are logarithms of the softmax, with the most probable tokens in order', () => {
+    fc.assert(
+      fc.property(row, fc.nat(20), fc.nat(), (logits, top, pick) => {
+        const token = pick % logits.length
+        const score = createSampler(logits.length).score(logits, token, top)
+        const highest = Math.max(...logits)
+        const logarithm = highest + Math.log(Array.from(logits).reduce((sum, value) => sum + Math.exp(value - highest), 0))
+        expect(score.token).toBe(token)
+        expect(score.logprob).toBeCloseTo(logits[token]! - logarithm, 9)
+        expect(score.top.map((other) => other.token)).toEqual(byProbability(logits).slice(0, top))
+        for (const other of score.top) expect(other.logprob).toBeCloseTo(logits[other.token]! - logarithm, 9)
+      }),
+    )
+  })
+})
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY])('a row with %d is refused', (bad) => {
+  const logits = Float32Array.of(1, 2, bad, 3)
+  const sampler = createSampler(4)
+  for (const use of [
+    () => sampler.sample(logits, { temperature: 0, topP: 1, seed: 1 }, 0),
+    () => sampler.sample(logits, { temperature: 1, topP: 0.9, seed: 1 }, 0),
+    () => sampler.score(logits, 0, 3),
+  ]) {
+    expect(use).toThrow(expect.objectContaining({ name: 'EngineError', failure: 'logits-not-finite' }))
+  }
+})
