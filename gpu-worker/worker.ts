@@ -43,7 +43,7 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
   const { redisUrl, model, home, grantKey, slots, lease, drainMs } = configuration
   const startedAt = Date.now()
   const verifyGrant = await createGrantVerifier(grantKey)
-  const { folder, manifest } = await resolveModel({ model, home, onProgress: (progress) => onProgress(compileDetail(progress)), signal })
+  const { folder, manifest } = await resolveModel({ model, home, onProgress: (progress) => onProgress(modelDetail(progress)), signal })
   onProgress('loading the model')
   const engine = await createEngine({ modelFolder: folder, ...(slots !== undefined && { slots }) })
   const tokenizer = await loadTokenizer(folder)
@@ -110,6 +110,6 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
   }
 }
 
-function compileDetail({ phase, doneBytes, totalBytes }: CompileProgress): string {
-  return `compiling the model, ${phase}: ${totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes)} %`
+function modelDetail({ phase, doneBytes, totalBytes }: CompileProgress): string {
+  return `${phase} the model: ${totalBytes === 0 ? 100 : Math.floor((100 * doneBytes) / totalBytes)} %`
 }
