@@ -11,7 +11,7 @@ export async function openBindingForwardPass(options: ForwardPassOptions): Promi
   const { graphPath, manifest, cache, maximumTokens, threads } = options
   const { heads, contextLength, headSize, kvType, vocabularySize } = manifest
   const fill = createGraphInputs(maximumTokens, vocabularySize)
-  const session = await InferenceSession.create(graphPath, { intraOpNumThreads: threads, graphOptimizationLevel: 'all', logSeverityLevel: 3 })
+  const session = await InferenceSession.create(graphPath, { intraOpNumThreads: threads, graphOptimizationLevel: 'all', logSeverityLevel: 4 })
 
   return {
     kind: 'binding',

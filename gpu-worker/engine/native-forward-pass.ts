@@ -6,8 +6,8 @@ import type { ForwardPass, ForwardPassOptions } from './forward-pass.ts'
 import { createGraphInputs } from './graph-inputs.ts'
 import type { OnnxRuntimeLibrary, Pointer } from './onnxruntime-library.ts'
 
-/** Values of enumerations in onnxruntime_c_api.h. */
-const logErrors = 3
+/** Values of enumerations in onnxruntime_c_api.h. Errors are thrown, so that they need not be logged. */
+const logFatal = 4
 const optimizeAll = 99
 const arenaAllocator = 1
 const defaultMemory = 0
@@ -29,7 +29,7 @@ export function openNativeForwardPass(options: ForwardPassOptions, library: Onnx
   }
 
   function openSession(): Pointer {
-    const environment = own(library.create('createEnv', logErrors, 'phigate'), 'releaseEnv')
+    const environment = own(library.create('createEnv', logFatal, 'phigate'), 'releaseEnv')
     library.call('disableTelemetryEvents', environment)
     const sessionOptions = library.create('createSessionOptions')
     try {
