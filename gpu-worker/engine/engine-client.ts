@@ -45,16 +45,21 @@ export async function connectEngine(thread: Worker, description: EngineDescripti
 
   const exited = new Promise<void>((resolve) => {
     thread.once('exit', () => {
-      failAll(new EngineError('thread-died', 'The engine\'s thread has ended.'))
+      failAll(new EngineError('thread-died', "The engine's thread has ended."))
       resolve()
     })
   })
-  thread.on('error', (cause) => failAll(new EngineError('thread-died', `The engine's thread has failed: ${String(cause)}`, { cause })))
+  const onFailure = (message: string, cause?: unknown): void =>
+    failAll(new EngineError('thread-died', `The engine's thread has failed: ${message}`, { cause }))
+  thread.on('error', (cause) => onFailure(String(cause), cause))
   await new Promise<void>((resolve, reject) => {
     thread.on('message', (report: EngineReport) => {
       if (report.type === 'ready') resolve()
       else if (report.type === 'turn') report.updates.forEach(deliver)
-      else reject(new EngineError('start-failed', report.message))
+      else {
+        reject(new EngineError('start-failed', report.message))
+        onFailure(report.message)
+      }
     })
     void exited.then(() => reject(new EngineError('start-failed', gone?.message ?? '', { cause: gone?.cause })))
   })

@@ -1,7 +1,6 @@
 /** What the engine's thread and its owner tell each other. All that one turn produced travels in one message. */
 import type { Manifest } from '../model/manifest.ts'
 import type { EngineFailure, SequenceRequest, SequenceStep } from './engine.ts'
-import type { ForwardPass } from './forward-pass.ts'
 
 /** The thread's workerData. */
 export interface EngineThreadOptions {
@@ -25,6 +24,7 @@ export interface SequenceUpdate {
 }
 
 export type EngineReport =
-  | { readonly type: 'ready'; readonly forwardPass: ForwardPass['kind'] }
-  | { readonly type: 'start-failed'; readonly message: string }
+  | { readonly type: 'ready' }
+  /** The thread ends; before `ready` the engine could not start. */
+  | { readonly type: 'failed'; readonly message: string }
   | { readonly type: 'turn'; readonly updates: readonly SequenceUpdate[] }

@@ -31,21 +31,21 @@ port.on('message', (command: EngineCommand) => {
 })
 
 async function run(): Promise<void> {
-  const cache = createKeyValueCache(manifest, slots)
-  let forwardPass: ForwardPass
+  let forwardPass: ForwardPass | undefined
   try {
+    const cache = createKeyValueCache(manifest, slots)
     forwardPass = await openForwardPass(
       { graphPath: join(modelFolder, graphFile), manifest, cache, maximumTokens: Math.max(chunkTokens, slots), threads },
       (reason) => process.emitWarning(`The model runs through onnxruntime-node's slower binding: ${String(reason)}`),
     )
     await selfCheck(forwardPass, cache, manifest)
+    report({ type: 'ready' })
+    await takeTurns(createGenerationLoop({ forwardPass, cache, sampler: createSampler(vocabularySize), vocabularySize, chunkTokens }))
   } catch (error) {
-    report({ type: 'start-failed', message: error instanceof Error ? error.message : String(error) })
-    return
+    report({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+  } finally {
+    await forwardPass?.close()
   }
-  report({ type: 'ready', forwardPass: forwardPass.kind })
-  await takeTurns(createGenerationLoop({ forwardPass, cache, sampler: createSampler(vocabularySize), vocabularySize, chunkTokens }))
-  await forwardPass.close()
 }
 
 /** Resolves when it is told to close. */

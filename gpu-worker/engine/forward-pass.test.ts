@@ -1,8 +1,7 @@
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { graphFile } from '../model/manifest.ts'
 import { openBindingForwardPass } from './binding-forward-pass.ts'
-import { openForwardPass } from './forward-pass.ts'
 import type { ForwardPass, ForwardPassInput, ForwardPassOptions } from './forward-pass.ts'
 import { createKeyValueCache } from './key-value-cache.ts'
 import type { KeyValueCache } from './key-value-cache.ts'
@@ -120,16 +119,39 @@ describe.each(cases)('$kind forward pass, graph that works $graph', ({ kind, gra
   })
 })
 
-test('the native forward pass is the one that is used on this platform', async () => {
-  const model = await makeRandomModel()
-  const cache = createKeyValueCache(model.manifest, 1)
-  const reasons: unknown[] = []
-  const pass = await openForwardPass(
-    { graphPath: join(model.folder, graphFile), manifest: model.manifest, cache, maximumTokens: 8, threads: 1 },
-    (reason) => reasons.push(reason),
-  )
-  expect(pass.kind).toBe('native')
-  expect(reasons).toEqual([])
-  await pass.close()
-  await model.remove()
+describe('which forward pass is used', () => {
+  afterEach(() => {
+    vi.doUnmock('./onnxruntime-library.ts')
+    vi.resetModules()
+  })
+
+  async function opened() {
+    vi.resetModules()
+    const { openForwardPass } = await import('./forward-pass.ts')
+    const model = await makeRandomModel()
+    const cache = createKeyValueCache(model.manifest, 1)
+    const reasons: unknown[] = []
+    const pass = await openForwardPass(
+      { graphPath: join(model.folder, graphFile), manifest: model.manifest, cache, maximumTokens: 8, threads: 1 },
+      (reason) => reasons.push(reason),
+    )
+    await selfCheck(pass, cache, model.manifest)
+    await pass.close()
+    await model.remove()
+    return { kind: pass.kind, reasons }
+  }
+
+  test('the native one on this platform', async () => {
+    expect(await opened()).toEqual({ kind: 'native', reasons: [] })
+  })
+
+  test("the binding's where the library can not be used, and the reason is told", async () => {
+    const reason = new Error('no build of koffi')
+    vi.doMock('./onnxruntime-library.ts', () => ({
+      loadOnnxRuntime: () => {
+        throw reason
+      },
+    }))
+    expect(await opened()).toEqual({ kind: 'binding', reasons: [reason] })
+  })
 })

@@ -5,6 +5,7 @@
  */
 import type { Manifest } from '../model/manifest.ts'
 import type { KeyValueCache } from './key-value-cache.ts'
+import { openNativeForwardPass } from './native-forward-pass.ts'
 
 /** B sequences in slots `firstSlot` to `firstSlot + B - 1`, with S new tokens each. S is 1, or B is 1. */
 export interface ForwardPassInput {
@@ -39,10 +40,9 @@ export interface ForwardPassOptions {
 
 /** Opens the native implementation, or the binding's when the library can not be used; `onFallback` is told why. */
 export async function openForwardPass(options: ForwardPassOptions, onFallback: (reason: unknown) => void): Promise<ForwardPass> {
-  const { openNativeForwardPass } = await import('./native-forward-pass.ts')
   let library
   try {
-    // Not a static import: koffi itself may have no build for this platform.
+    // Not a static import, because koffi itself may have no build for this platform.
     const { loadOnnxRuntime } = await import('./onnxruntime-library.ts')
     library = loadOnnxRuntime()
   } catch (error) {

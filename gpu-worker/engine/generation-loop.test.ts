@@ -52,12 +52,21 @@ describe.each(Object.keys(graphKinds))('generation with a graph that works %s', 
     opened.push(pass)
     const passes: { batch: number; tokens: number }[] = []
     let failing = false
+    let spoilt: number | null = null
     const forwardPass: ForwardPass = {
       ...pass,
       async run(input) {
         passes.push({ batch: input.lengths.length, tokens: input.tokens.length })
         if (failing) throw new Error('out of order')
-        return pass.run(input)
+        const logits = await pass.run(input)
+        if (spoilt !== null && input.lengths.length > spoilt) {
+          logits.fill(Number.NaN, spoilt * manifest.vocabularySize, (spoilt + 1) * manifest.vocabularySize)
+          for (const { past } of cache.tensors) {
+            past.subarray(spoilt * cache.slotElements).forEach((value, index, slot) => value !== 0 && index < cache.slotElements && (slot[index] = Number.NaN))
+          }
+          spoilt = null
+        }
+        return logits
       },
     }
     const { vocabularySize } = manifest
@@ -83,6 +92,8 @@ describe.each(Object.keys(graphKinds))('generation with a graph that works %s', 
       passes,
       resultOf,
       fail: (fails: boolean) => (failing = fails),
+      /** The next decode step computes NaN for this slot, and writes it all over it. */
+      spoil: (slot: number) => (spoilt = slot),
       async finish() {
         while (!loop.idle) await turn()
       },
@@ -259,6 +270,28 @@ describe.each(Object.keys(graphKinds))('generation with a graph that works %s', 
     for (const id of [10, 11]) expect(resultOf(id)).toEqual({ steps: [], failure: { failure: 'logits-not-finite', message: expect.any(String) } })
     for (const [id, sequence] of good.entries()) expectSame(resultOf(id), await alone(sequence, spoilt))
     await spoilt.remove()
+  })
+
+  test('a slot is clean for the next also when it becomes NaN in the very step in which others end', async () => {
+    const { loop, turn, finish, resultOf, spoil } = await openLoop(3)
+    const ending = request({ tokens: [1], maxTokens: 6 })
+    const long = request({ tokens: [2, 3, 4], maxTokens: 40 })
+    const next = request({ tokens: [6], maxTokens: 20 })
+    loop.start(0, ending)
+    await turn()
+    loop.start(1, long)
+    await turn()
+    loop.start(2, request({ tokens: [5, 6, 7, 8], maxTokens: 40 }))
+    await turn()
+    while (tokensOf(resultOf(0)).length < 5) await turn()
+    spoil(2)
+    await turn()
+    expect(resultOf(0).steps.at(-1)?.type).toBe('end')
+    expect(resultOf(2).failure?.failure).toBe('logits-not-finite')
+    for (const id of [3, 4]) loop.start(id, next)
+    await finish()
+    expectSame(resultOf(1), await alone(long))
+    for (const id of [3, 4]) expectSame(resultOf(id), await alone(next))
   })
 
   test('a forward pass that fails ends the sequences in it, and others run after it', async () => {

@@ -61,37 +61,36 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     if (move !== null) cache.move(move.from, move.to, sequence.length)
   }
 
-  function leave(sequence: Sequence, how: 'finished' | 'broken-off'): void {
+  function leave(sequence: Sequence, content: 'sound' | 'unknown'): void {
     sequences.delete(sequence.id)
     const { slot, move } = scheduler.remove(sequence)
-    // Where masked positions are computed and not skipped, a NaN that stays behind would reach the slot's next user.
-    if (slot !== null && how === 'broken-off') cache.clear(slot, sequence.length)
+    if (slot !== null && content === 'unknown') cache.clear(slot, sequence.length)
     if (move !== null) makeMove(scheduler.decoding[move.to]!, move)
   }
 
-  function end(sequence: Sequence, reason: 'end-token' | 'length'): void {
-    emit(sequence, { type: 'end', reason })
-    leave(sequence, 'finished')
-  }
-
-  function fail(sequence: Sequence, error: unknown): void {
+  /**
+   * The sequence must leave after this. Its slot is cleared here, before anything is moved: where a graph computes masked
+   * positions and does not skip them, a NaN that stayed behind would reach the next user of the slot.
+   */
+  function fail(sequence: Sequence, slot: number, error: unknown): void {
+    cache.clear(slot, sequence.length)
     updateOf(sequence).failure =
       error instanceof EngineError
         ? { failure: error.failure, message: error.message }
         : { failure: 'forward-pass-failed', message: error instanceof Error ? error.message : String(error) }
-    leave(sequence, 'broken-off')
   }
 
-  /** Samples the next token; returns why the sequence ends with it, or null. */
-  function takeToken(sequence: Sequence, logits: Float32Array): 'end-token' | 'length' | null {
+  /** Samples the next token; returns whether the sequence has ended with it. */
+  function takeToken(sequence: Sequence, logits: Float32Array): boolean {
     const { request } = sequence
     const token = sampler.sample(logits, request.sampling, request.tokens.length + sequence.sampled)
     const score = request.logprobs === null ? null : sampler.score(logits, token, request.logprobs)
     sequence.lastToken = token
     sequence.sampled++
     emit(sequence, { type: 'token', token, score })
-    if (request.endTokens.includes(token)) return 'end-token'
-    return sequence.sampled >= request.maxTokens ? 'length' : null
+    const ended = request.endTokens.includes(token) ? 'end-token' : sequence.sampled >= request.maxTokens ? 'length' : null
+    if (ended !== null) emit(sequence, { type: 'end', reason: ended })
+    return ended !== null
   }
 
   async function prefillChunk(sequence: Sequence, slot: number): Promise<void> {
@@ -117,9 +116,9 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     if (scorePrompt) {
       emit(sequence, { type: 'prompt-scores', scores: [{ token: tokens[0]!, logprob: null, top: [] }, ...sequence.promptScores] })
     }
-    const reason = maxTokens === 0 ? 'length' : takeToken(sequence, row(logits, wanted.length - 1))
-    if (reason === null) makeMove(sequence, scheduler.join())
-    else end(sequence, reason)
+    if (maxTokens === 0) emit(sequence, { type: 'end', reason: 'length' })
+    if (maxTokens === 0 || takeToken(sequence, row(logits, wanted.length - 1))) leave(sequence, 'sound')
+    else makeMove(sequence, scheduler.join())
   }
 
   async function decodeStep(): Promise<void> {
@@ -135,17 +134,19 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
         wanted: Array.from(batch.keys()),
       })
     } catch (error) {
-      for (const sequence of batch) fail(sequence, error)
+      batch.forEach((sequence, slot) => fail(sequence, slot, error))
+      for (const sequence of batch) leave(sequence, 'sound')
       return
     }
-    for (const [index, sequence] of batch.entries()) {
+    const leaving = batch.filter((sequence, slot) => {
       try {
-        const reason = takeToken(sequence, row(logits, index))
-        if (reason !== null) end(sequence, reason)
+        return takeToken(sequence, row(logits, slot))
       } catch (error) {
-        fail(sequence, error)
+        fail(sequence, slot, error)
+        return true
       }
-    }
+    })
+    for (const sequence of leaving) leave(sequence, 'sound')
   }
 
   return {
@@ -156,7 +157,7 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     },
     cancel(id) {
       const sequence = sequences.get(id)
-      if (sequence !== undefined) leave(sequence, 'broken-off')
+      if (sequence !== undefined) leave(sequence, 'unknown')
     },
     get idle() {
       return scheduler.idle
@@ -164,7 +165,13 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     async turn() {
       updates = new Map()
       const prefill = scheduler.prefilling()
-      if (prefill !== null) await prefillChunk(prefill.sequence, prefill.slot).catch((error: unknown) => fail(prefill.sequence, error))
+      if (prefill !== null) {
+        const { sequence, slot } = prefill
+        await prefillChunk(sequence, slot).catch((error: unknown) => {
+          fail(sequence, slot, error)
+          leave(sequence, 'sound')
+        })
+      }
       await decodeStep()
       return Array.from(updates, ([id, update]) => ({ id, ...update }))
     },

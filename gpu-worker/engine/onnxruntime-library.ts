@@ -57,7 +57,6 @@ type FunctionName = keyof typeof table
 type Argument = Pointer | ArrayBufferView | string | number | null | [null]
 
 export interface OnnxRuntimeLibrary {
-  readonly version: string
   /** Calls a function that returns a status. Throws an `Error` with ORT's message when it is not a success. */
   call(name: FunctionName, ...parameters: Argument[]): void
   /** As `call`, for a function whose last parameter is where it writes a pointer; returns that. */
@@ -92,7 +91,9 @@ export function loadOnnxRuntime(): OnnxRuntimeLibrary {
 }
 
 function load({ path, version }: ReturnType<typeof locateLibrary>): NonNullable<typeof loaded> {
-  koffi.config({ ...koffi.config(), sync_stack_size: stackBytes })
+  const settings = koffi.config()
+  // It can be set before the first call of a thread only.
+  if (settings.sync_stack_size !== stackBytes) koffi.config({ ...settings, sync_stack_size: stackBytes })
   const handle = koffi.load(path)
   const base: Pointer = handle.func('OrtGetApiBase', pointer, [])()
   const [getApi, getVersion]: Pointer[] = koffi.decode(base, koffi.array(pointer, 2))
@@ -113,7 +114,6 @@ function load({ path, version }: ReturnType<typeof locateLibrary>): NonNullable<
 
   const keptStrings: Uint8Array[][] = []
   const library: OnnxRuntimeLibrary = {
-    version: found,
     call(name, ...parameters) {
       const status = functions[name](...parameters)
       if (status === null) return
