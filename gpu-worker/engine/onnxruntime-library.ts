@@ -92,7 +92,7 @@ export function loadOnnxRuntime(): OnnxRuntimeLibrary {
 
 function load({ path, version }: ReturnType<typeof locateLibrary>): NonNullable<typeof loaded> {
   const settings = koffi.config()
-  // It can be set before the first call of a thread only.
+  // Refused, even if nothing changes, once a library is loaded.
   if (settings.sync_stack_size !== stackBytes) koffi.config({ ...settings, sync_stack_size: stackBytes })
   const handle = koffi.load(path)
   const base: Pointer = handle.func('OrtGetApiBase', pointer, [])()
