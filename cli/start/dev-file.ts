@@ -2,7 +2,7 @@
 import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { isAlive } from './launcher-lock.ts'
+import { isAlive } from '../../gpu-worker/model/process-lock.ts'
 import { writePrivateFile } from './secrets.ts'
 
 export const devFileSchema = z.object({

@@ -1,6 +1,7 @@
 /** One launcher per PHIGATE_HOME: a file that holds the launcher's process id and is taken over when that is gone. */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isAlive } from '../../gpu-worker/model/process-lock.ts'
 import { UserError } from '../user-error.ts'
 
 /** Takes the lock; returns the function that gives it back. Throws a `UserError` when another launcher holds it. */
@@ -15,7 +16,7 @@ export async function lockHome(home: string): Promise<() => Promise<void>> {
       if (!(error instanceof Error) || !('code' in error) || error.code !== 'EEXIST') throw error
     }
     const holder = Number(await readFile(path, 'utf8').catch(() => ''))
-    if (holder > 0 && isAlive(holder)) {
+    if (isAlive(holder)) {
       throw new UserError(
         `Phigate already runs from ${home} as process ${holder}; dev.json there says where.\n` +
           `Stop it with \`kill ${holder}\`, or use another folder: PHIGATE_HOME=<folder> PORT=<port> npm start.\n` +
@@ -23,14 +24,5 @@ export async function lockHome(home: string): Promise<() => Promise<void>> {
       )
     }
     await rm(path, { force: true })
-  }
-}
-
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
   }
 }
