@@ -56,7 +56,7 @@ export async function startWorker({ configuration, worker, log, onProgress, onEn
     id: manifest.modelId,
     weightsDigest: manifest.weightsDigest,
     precision: manifest.precision,
-    contextLength: manifest.contextLength,
+    contextLength: engine.description.contextLength,
     vocabularySize: manifest.vocabularySize,
     licence: manifest.licence,
     created: manifest.created,

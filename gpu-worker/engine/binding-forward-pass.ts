@@ -9,7 +9,7 @@ import { createGraphInputs } from './graph-inputs.ts'
 /** Throws an `Error` with ONNX Runtime's message when the graph can not be loaded. */
 export async function openBindingForwardPass(options: ForwardPassOptions): Promise<ForwardPass> {
   const { graphPath, manifest, cache, maximumTokens, threads } = options
-  const { heads, contextLength, headSize, kvType, vocabularySize } = manifest
+  const { heads, headSize, kvType, vocabularySize } = manifest
   const fill = createGraphInputs(maximumTokens, vocabularySize)
   const session = await InferenceSession.create(graphPath, { intraOpNumThreads: threads, graphOptimizationLevel: 'all', logSeverityLevel: 4 })
 
@@ -18,7 +18,7 @@ export async function openBindingForwardPass(options: ForwardPassOptions): Promi
     async run(input) {
       const { batch, newTokens, inputs, logits } = fill(input)
       const [from, to] = [input.firstSlot * cache.slotElements, (input.firstSlot + batch) * cache.slotElements]
-      const view = (data: Float32Array | Uint16Array): Tensor => new Tensor(kvType, data.subarray(from, to), [batch, heads, contextLength, headSize])
+      const view = (data: Float32Array | Uint16Array): Tensor => new Tensor(kvType, data.subarray(from, to), [batch, heads, cache.slotLength, headSize])
       const feeds = [
         ...inputs.map(({ name, type, data, shape }) => [name, new Tensor(type, data, shape)] as const),
         ...cache.tensors.map(({ name, past }) => [`past_${name}`, view(past)] as const),

@@ -8,7 +8,7 @@ import { createEngine } from './create-engine.ts'
 import type { Engine, SequenceRequest, SequenceStep } from './engine.ts'
 import { connectEngine } from './engine-client.ts'
 import type { EngineThreadOptions } from './engine-messages.ts'
-import { bytesPerSlot } from './key-value-cache.ts'
+import { bytesPerToken } from './key-value-cache.ts'
 import { physicalCores } from './physical-cores.ts'
 import { makeRandomModel } from './test-support/random-model.ts'
 import type { RandomModel } from './test-support/random-model.ts'
@@ -149,7 +149,7 @@ test('closing ends what runs and what waits, and can be done twice', async () =>
 
 test('when the thread dies, everything that runs fails and nothing is taken any more', async () => {
   const { manifest, folder } = model
-  const workerData: EngineThreadOptions = { modelFolder: folder, manifest, slots: 1, threads: 1 }
+  const workerData: EngineThreadOptions = { modelFolder: folder, manifest, memory: { slots: 1, slotLength: 2048, blocks: 0 }, chunkTokens: 128, threads: 1 }
   const thread = new Worker(new URL('./engine-thread.ts', import.meta.url), { workerData })
   const { modelId, weightsDigest, precision, contextLength, vocabularySize, endTokens } = manifest
   const engine = await connectEngine(thread, { modelId, weightsDigest, precision, contextLength, vocabularySize, endTokens, slots: 1, device: 'cpu' })
@@ -157,6 +157,32 @@ test('when the thread dies, everything that runs fails and nothing is taken any 
   await thread.terminate()
   expect(await outcomes).toEqual([rejectedWith('thread-died'), rejectedWith('thread-died')])
   await expect(collect(engine, request())).rejects.toMatchObject({ failure: 'thread-died' })
+  await engine.close()
+})
+
+test('where memory is short, slots are fewer and then shorter, and a request that can never fit is told so', async () => {
+  const { slot } = bytesPerToken(model.manifest)
+  const two = await createEngine({ modelFolder: model.folder, keyValueBudgetBytes: 2 * 2048 * slot, prefixReuse: false, threads: 1 })
+  expect(two.description).toMatchObject({ slots: 2, contextLength: 2048 })
+  await two.close()
+  const short = await createEngine({ modelFolder: model.folder, keyValueBudgetBytes: 300 * slot, threads: 1 })
+  expect(short.description).toMatchObject({ slots: 1, contextLength: 300 })
+  await expect(collect(short, request({ maxTokens: 298 }))).rejects.toThrow(
+    'A sequence has 300 tokens at most, and this one can never fit: 3 in its prompt and 298 to sample.',
+  )
+  const ample = await createEngine({ modelFolder: model.folder, slots: 2, threads: 1 })
+  const fits = request({ maxTokens: 297 })
+  expect(await collect(short, fits)).toEqual(await collect(ample, fits))
+  await Promise.all([short.close(), ample.close()])
+})
+
+test('the engine counts prompt tokens that it computed and reused', async () => {
+  const engine = await createEngine({ modelFolder: model.folder, slots: 1, threads: 1 })
+  const tokens = Array.from({ length: 100 }, (_, index) => (index * 37) % 250)
+  const first = await collect(engine, request({ tokens }))
+  expect(engine.statistics).toEqual({ computedPromptTokens: 100, reusedPromptTokens: 0 })
+  expect(await collect(engine, request({ tokens }))).toEqual(first)
+  expect(engine.statistics).toEqual({ computedPromptTokens: 104, reusedPromptTokens: 96 })
   await engine.close()
 })
 
@@ -172,11 +198,12 @@ describe('an engine that can not start says why', () => {
   })
 
   test('a KV cache beyond the budget', async () => {
-    const budget = bytesPerSlot(model.manifest)
-    await expect(createEngine({ modelFolder: model.folder, keyValueBudgetBytes: budget - 1 })).rejects.toMatchObject({ failure: 'start-failed' })
-    const engine = await createEngine({ modelFolder: model.folder, keyValueBudgetBytes: 2 * budget, threads: 1 })
-    expect(engine.description.slots).toBe(2)
-    await engine.close()
+    const keyValueBudgetBytes = 255 * bytesPerToken(model.manifest).slot
+    await expect(createEngine({ modelFolder: model.folder, keyValueBudgetBytes })).rejects.toMatchObject({ failure: 'start-failed' })
+  })
+
+  test.each([{ slots: 0 }, { slotLength: 2049 }, { chunkTokens: 0.5 }])('settings that make no sense: %o', async (settings) => {
+    await expect(createEngine({ modelFolder: model.folder, ...settings })).rejects.toThrow(RangeError)
   })
 
   test('a graph that can not be loaded', async () => {

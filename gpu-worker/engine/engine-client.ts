@@ -4,7 +4,7 @@
  */
 import type { Worker } from 'node:worker_threads'
 import { EngineError } from './engine.ts'
-import type { Engine, EngineDescription, SequenceRequest, SequenceStep } from './engine.ts'
+import type { Engine, EngineDescription, EngineStatistics, SequenceRequest, SequenceStep } from './engine.ts'
 import type { EngineCommand, EngineReport, SequenceUpdate } from './engine-messages.ts'
 
 /** What has arrived for a sequence and was not yielded yet. */
@@ -22,6 +22,7 @@ export async function connectEngine(thread: Worker, description: EngineDescripti
   /** Why no more sequences are taken. */
   let gone: EngineError | null = null
   let nextId = 1
+  let statistics: EngineStatistics = { computedPromptTokens: 0, reusedPromptTokens: 0 }
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   const send = (command: EngineCommand): void => thread.postMessage(command)
 
@@ -55,8 +56,10 @@ export async function connectEngine(thread: Worker, description: EngineDescripti
   await new Promise<void>((resolve, reject) => {
     thread.on('message', (report: EngineReport) => {
       if (report.type === 'ready') resolve()
-      else if (report.type === 'turn') report.updates.forEach(deliver)
-      else {
+      else if (report.type === 'turn') {
+        statistics = report.statistics
+        report.updates.forEach(deliver)
+      } else {
         reject(new EngineError('start-failed', report.message))
         onFailure(report.message)
       }
@@ -93,6 +96,9 @@ export async function connectEngine(thread: Worker, description: EngineDescripti
 
   return {
     description,
+    get statistics() {
+      return statistics
+    },
     generate,
     async close() {
       if (gone === null) {
@@ -109,6 +115,10 @@ function checkRequest({ tokens, maxTokens, logprobs, scorePrompt }: SequenceRequ
   const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0
   if (tokens.length === 0) throw new RangeError('A sequence needs at least one token.')
   if (!tokens.every((token) => isCount(token) && token < vocabularySize)) throw new RangeError(`Tokens are 0 to ${vocabularySize - 1}.`)
-  if (!isCount(maxTokens) || tokens.length + maxTokens > contextLength) throw new RangeError(`A sequence has ${contextLength} tokens at most.`)
+  if (!isCount(maxTokens)) throw new RangeError('The tokens to sample must be a count.')
+  // By the worst case: what has started must never run out of its slot.
+  if (tokens.length + maxTokens > contextLength) {
+    throw new RangeError(`A sequence has ${contextLength} tokens at most, and this one can never fit: ${tokens.length} in its prompt and ${maxTokens} to sample.`)
+  }
   if (scorePrompt && logprobs === null) throw new RangeError('Scoring the prompt needs logprobs.')
 }

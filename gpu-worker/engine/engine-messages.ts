@@ -1,12 +1,15 @@
 /** What the engine's thread and its owner tell each other. All that one turn produced travels in one message. */
 import type { Manifest } from '../model/manifest.ts'
-import type { EngineFailure, SequenceRequest, SequenceStep } from './engine.ts'
+import type { EngineFailure, EngineStatistics, SequenceRequest, SequenceStep } from './engine.ts'
+import type { KeyValuePlan } from './key-value-budget.ts'
 
 /** The thread's workerData. */
 export interface EngineThreadOptions {
   readonly modelFolder: string
   readonly manifest: Manifest
-  readonly slots: number
+  readonly memory: KeyValuePlan
+  /** Prompt tokens per turn at most. */
+  readonly chunkTokens: number
   readonly threads: number
 }
 
@@ -27,4 +30,4 @@ export type EngineReport =
   | { readonly type: 'ready' }
   /** The thread ends; before `ready` the engine could not start. */
   | { readonly type: 'failed'; readonly message: string }
-  | { readonly type: 'turn'; readonly updates: readonly SequenceUpdate[] }
+  | { readonly type: 'turn'; readonly updates: readonly SequenceUpdate[]; readonly statistics: EngineStatistics }

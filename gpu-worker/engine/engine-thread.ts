@@ -11,15 +11,14 @@ import { openForwardPass } from './forward-pass.ts'
 import type { ForwardPass } from './forward-pass.ts'
 import { createGenerationLoop } from './generation-loop.ts'
 import { createKeyValueCache } from './key-value-cache.ts'
+import { createPrefixStore } from './prefix-store.ts'
 import { createSampler } from './sampler.ts'
 import { selfCheck } from './self-check.ts'
 
-const chunkTokens = 128
-
 if (parentPort === null) throw new Error('This file is the main file of a worker thread.')
 const port = parentPort
-const { modelFolder, manifest, slots, threads } = workerData as EngineThreadOptions
-const { vocabularySize } = manifest
+const { modelFolder, manifest, memory, chunkTokens, threads } = workerData as EngineThreadOptions
+const { vocabularySize, weightsDigest } = manifest
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
 const report = (message: EngineReport): void => port.postMessage(message)
 
@@ -33,14 +32,15 @@ port.on('message', (command: EngineCommand) => {
 async function run(): Promise<void> {
   let forwardPass: ForwardPass | undefined
   try {
-    const cache = createKeyValueCache(manifest, slots)
+    const cache = createKeyValueCache(manifest, memory.slots, memory)
     forwardPass = await openForwardPass(
-      { graphPath: join(modelFolder, graphFile), manifest, cache, maximumTokens: Math.max(chunkTokens, slots), threads },
+      { graphPath: join(modelFolder, graphFile), manifest, cache, maximumTokens: Math.max(chunkTokens, memory.slots), threads },
       (reason) => process.emitWarning(`The model runs through onnxruntime-node's slower binding: ${String(reason)}`),
     )
     await selfCheck(forwardPass, cache, manifest)
     report({ type: 'ready' })
-    await takeTurns(createGenerationLoop({ forwardPass, cache, sampler: createSampler(vocabularySize), vocabularySize, chunkTokens }))
+    const prefixes = createPrefixStore(cache, weightsDigest)
+    await takeTurns(createGenerationLoop({ forwardPass, cache, prefixes, sampler: createSampler(vocabularySize), vocabularySize, chunkTokens }))
   } catch (error) {
     report({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
   } finally {
@@ -60,7 +60,7 @@ async function takeTurns(loop: ReturnType<typeof createGenerationLoop>): Promise
       await new Promise<void>((resolve) => (wake = resolve))
     } else {
       const updates = await loop.turn()
-      if (updates.length > 0) report({ type: 'turn', updates })
+      if (updates.length > 0) report({ type: 'turn', updates, statistics: loop.statistics })
       // Commands arrive between turns only.
       await nextEventLoopRound()
     }

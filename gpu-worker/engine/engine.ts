@@ -15,8 +15,13 @@ export interface SequenceRequest {
   readonly endTokens: readonly number[]
   /** Alternatives to report per token; 0 for the token's own score alone; null for no scores. */
   readonly logprobs: number | null
-  /** Also score the prompt's tokens; needs `logprobs`. */
+  /** Also score the prompt's tokens; needs `logprobs`, and computes all of the prompt. */
   readonly scorePrompt: boolean
+  /**
+   * Keys and values of the prompt's beginning are shared with sequences of the same scope only. Without one they are
+   * shared with all that have none either, and how fast the first token comes tells whether somebody's prompt began alike.
+   */
+  readonly isolation?: string
 }
 
 export interface TokenScore {
@@ -36,6 +41,7 @@ export interface EngineDescription {
   readonly modelId: string
   readonly weightsDigest: string
   readonly precision: 'fp32' | 'fp16' | 'int8' | 'int4'
+  /** Tokens of a sequence at most: the model's context, or less where slots are shorter. */
   readonly contextLength: number
   readonly vocabularySize: number
   readonly endTokens: readonly number[]
@@ -44,8 +50,17 @@ export interface EngineDescription {
   readonly device: 'cpu'
 }
 
+/** Counted since the engine started. */
+export interface EngineStatistics {
+  /** Prompt tokens that went through the model. */
+  readonly computedPromptTokens: number
+  /** Prompt tokens whose keys and values were there from an earlier prompt. */
+  readonly reusedPromptTokens: number
+}
+
 export interface Engine {
   readonly description: EngineDescription
+  readonly statistics: EngineStatistics
   /**
    * Runs one sequence; it waits when all slots are taken. The iterator yields in batches (all that is there) and ends
    * after `end`. Aborting the signal, or leaving the loop, frees the slot within one forward pass; an abort ends the

@@ -1,123 +1,36 @@
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { graphFile } from '../model/manifest.ts'
 import { uniformGenerator } from '../model/random-numbers.ts'
-import type { SequenceRequest, SequenceStep } from './engine.ts'
-import type { SequenceUpdate } from './engine-messages.ts'
-import { openForwardPass } from './forward-pass.ts'
-import type { ForwardPass } from './forward-pass.ts'
+import type { SequenceRequest } from './engine.ts'
 import { createGenerationLoop } from './generation-loop.ts'
 import type { GenerationLoop } from './generation-loop.ts'
 import { createKeyValueCache } from './key-value-cache.ts'
+import { createPrefixStore } from './prefix-store.ts'
 import { createSampler } from './sampler.ts'
+import { expectSame, greedy, openLoop as openLoopOf, request, runAlone, tokensOf } from './test-support/open-loop.ts'
+import type { OpenLoop, Result } from './test-support/open-loop.ts'
 import { graphKinds, makeRandomModel } from './test-support/random-model.ts'
 import type { RandomModel } from './test-support/random-model.ts'
 
 process.env.ORT_DISABLE_TELEMETRY = '1'
 
-const greedy = { temperature: 0, topP: 1, seed: 0 }
-const request = (changes: Partial<SequenceRequest> & Pick<SequenceRequest, 'tokens'>): SequenceRequest => ({
-  maxTokens: 8,
-  sampling: greedy,
-  endTokens: [],
-  logprobs: 2,
-  scorePrompt: false,
-  ...changes,
-})
-
-/** What a sequence has yielded so far. */
-interface Result {
-  readonly steps: SequenceStep[]
-  failure: SequenceUpdate['failure']
-}
-
-const tokensOf = ({ steps }: Result): number[] => steps.flatMap((step) => (step.type === 'token' ? [step.token] : []))
-
 describe.each(Object.keys(graphKinds))('generation with a graph that works %s', (graph) => {
   let model: RandomModel
-  const opened: ForwardPass[] = []
+  const opened: OpenLoop[] = []
 
   beforeAll(async () => {
     model = await makeRandomModel(graphKinds[graph]!)
   })
   afterAll(async () => {
-    for (const pass of opened) await pass.close()
+    for (const { close } of opened) await close()
     await model.remove()
   })
 
-  /** A loop of its own, the results of its sequences, and a way to make its forward pass fail. */
-  async function openLoop(slots: number, { manifest, folder } = model) {
-    const cache = createKeyValueCache(manifest, slots)
-    const pass = await openForwardPass({ graphPath: join(folder, graphFile), manifest, cache, maximumTokens: 8, threads: 1 }, () => undefined)
-    opened.push(pass)
-    const passes: { batch: number; tokens: number }[] = []
-    let failing = false
-    let spoilt: number | null = null
-    const forwardPass: ForwardPass = {
-      ...pass,
-      async run(input) {
-        passes.push({ batch: input.lengths.length, tokens: input.tokens.length })
-        if (failing) throw new Error('out of order')
-        const logits = await pass.run(input)
-        if (spoilt !== null && input.lengths.length > spoilt) {
-          logits.fill(Number.NaN, spoilt * manifest.vocabularySize, (spoilt + 1) * manifest.vocabularySize)
-          for (const { past } of cache.tensors) {
-            past.subarray(spoilt * cache.slotElements).forEach((value, index, slot) => value !== 0 && index < cache.slotElements && (slot[index] = Number.NaN))
-          }
-          spoilt = null
-        }
-        return logits
-      },
-    }
-    const { vocabularySize } = manifest
-    const loop = createGenerationLoop({ forwardPass, cache, sampler: createSampler(vocabularySize), vocabularySize, chunkTokens: 5 })
-    const results = new Map<number, Result>()
-    const resultOf = (id: number): Result => {
-      const result = results.get(id) ?? { steps: [], failure: null }
-      results.set(id, result)
-      return result
-    }
-    async function turn(): Promise<void> {
-      for (const { id, steps, failure } of await loop.turn()) {
-        const result = resultOf(id)
-        expect(result.failure).toBeNull()
-        expect(result.steps.at(-1)?.type).not.toBe('end')
-        result.steps.push(...steps)
-        result.failure = failure
-      }
-    }
-    return {
-      loop,
-      turn,
-      passes,
-      resultOf,
-      fail: (fails: boolean) => (failing = fails),
-      /** The next decode step computes NaN for this slot, and writes it all over it. */
-      spoil: (slot: number) => (spoilt = slot),
-      async finish() {
-        while (!loop.idle) await turn()
-      },
-    }
+  async function openLoop(slots: number, ofModel = model): Promise<OpenLoop> {
+    const loop = await openLoopOf(ofModel, { slots })
+    opened.push(loop)
+    return loop
   }
-
-  async function alone(sequence: SequenceRequest, ofModel = model): Promise<Result> {
-    const { loop, finish, resultOf } = await openLoop(1, ofModel)
-    loop.start(1, sequence)
-    await finish()
-    return resultOf(1)
-  }
-
-  function expectSame(actual: Result, expected: Result): void {
-    expect(actual.failure).toBeNull()
-    expect(tokensOf(actual)).toEqual(tokensOf(expected))
-    expect(actual.steps.map(({ type }) => type)).toEqual(expected.steps.map(({ type }) => type))
-    const logprobs = (result: Result): number[] =>
-      result.steps
-        .flatMap((step) => (step.type === 'token' ? [step.score!] : step.type === 'prompt-scores' ? step.scores : []))
-        .flatMap((score) => [score.logprob ?? 0, ...score.top.map(({ logprob }) => logprob)])
-    const expectedLogprobs = logprobs(expected)
-    logprobs(actual).forEach((logprob, index) => expect(Math.abs(logprob - expectedLogprobs[index]!)).toBeLessThan(1e-4))
-  }
+  const alone = (sequence: SequenceRequest, ofModel = model): Promise<Result> => runAlone(ofModel, sequence)
 
   const logSoftmax = (logits: Float64Array): number[] => {
     const highest = Math.max(...logits)
@@ -311,9 +224,11 @@ describe.each(Object.keys(graphKinds))('generation with a graph that works %s', 
 })
 
 test('an idle loop does nothing', async () => {
+  const cache = createKeyValueCache({ layers: 1, heads: 1, headSize: 1, contextLength: 1, kvType: 'float32', kvInPlace: true }, 1)
   const loop: GenerationLoop = createGenerationLoop({
     forwardPass: { kind: 'native', run: () => Promise.reject(new Error('There is nothing to run.')), close: async () => undefined },
-    cache: createKeyValueCache({ layers: 1, heads: 1, headSize: 1, contextLength: 1, kvType: 'float32', kvInPlace: true }, 1),
+    cache,
+    prefixes: createPrefixStore(cache, 'sha256:00'),
     sampler: createSampler(1),
     vocabularySize: 1,
     chunkTokens: 1,

@@ -1,15 +1,22 @@
 /**
- * The work of the engine's thread, one turn at a time: at most one chunk of one prompt, so that a long prompt does not
- * hold up the sequences that run, then one new token for each of those. Who runs is the scheduler's decision, what a
- * token is the sampler's; this file carries data between them, the cache and the forward pass.
+ * The work of the engine's thread, one turn at a time: a bounded amount of work on prompts, so that they do not hold up
+ * the sequences that run, then one new token for each of those. Who runs is the scheduler's decision, what a token is the
+ * sampler's; this file carries data between them, the cache, the prefix store and the forward pass.
+ *
+ * The bound, in prompt tokens: a turn computes at most `chunkTokens` of them, of one long prompt or of several short ones.
+ * A forward pass of a few tokens takes longer than its tokens let expect, because it reads all weights, and restoring a
+ * prefix is not free either; both are charged to the same account. So between two tokens of a running sequence lie at most
+ * `chunkTokens` prompt tokens in `chunkTokens / passCharge` forward passes (rounded up), one step of the whole batch, and
+ * the copying of `chunkTokens * restoredPerCharge` positions and one slot.
  *
  * A failure ends the sequences that it touched and no others. Commands are taken between turns only.
  */
 import { EngineError } from './engine.ts'
-import type { SequenceRequest, SequenceStep, TokenScore } from './engine.ts'
+import type { EngineStatistics, SequenceRequest, SequenceStep, TokenScore } from './engine.ts'
 import type { SequenceUpdate } from './engine-messages.ts'
 import type { ForwardPass } from './forward-pass.ts'
 import type { KeyValueCache } from './key-value-cache.ts'
+import type { PrefixStore, PromptPrefix } from './prefix-store.ts'
 import type { Sampler } from './sampler.ts'
 import { createScheduler } from './scheduler.ts'
 import type { Move } from './scheduler.ts'
@@ -20,6 +27,7 @@ export interface GenerationLoop {
   cancel(id: number): void
   /** True when a turn would do nothing. */
   readonly idle: boolean
+  readonly statistics: EngineStatistics
   /** Never rejects; returns what is new of each sequence. */
   turn(): Promise<readonly SequenceUpdate[]>
 }
@@ -27,15 +35,24 @@ export interface GenerationLoop {
 export interface GenerationLoopOptions {
   readonly forwardPass: ForwardPass
   readonly cache: KeyValueCache
+  readonly prefixes: PrefixStore
   readonly sampler: Sampler
   readonly vocabularySize: number
   /** Prompt tokens per turn at most. */
   readonly chunkTokens: number
 }
 
+/** A forward pass is charged as this many tokens at least. On CPUs and GPUs alike it reads all weights for any number. */
+const passCharge = 16
+
+/** Restored tokens that are charged as one computed one; divides a block. Copying a row takes a small part of computing it. */
+const restoredPerCharge = 16
+
 interface Sequence {
   readonly id: number
   readonly request: SequenceRequest
+  /** What it shares with other prompts; null until its prefill begins. */
+  prefix: PromptPrefix | null
   /** Positions that are in the cache. */
   length: number
   /** The last sampled token; it enters the cache with the next step. */
@@ -45,9 +62,10 @@ interface Sequence {
   readonly promptScores: TokenScore[]
 }
 
-export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySize, chunkTokens }: GenerationLoopOptions): GenerationLoop {
+export function createGenerationLoop({ forwardPass, cache, prefixes, sampler, vocabularySize, chunkTokens }: GenerationLoopOptions): GenerationLoop {
   const scheduler = createScheduler<Sequence>(cache.slots)
   const sequences = new Map<number, Sequence>()
+  const statistics = { computedPromptTokens: 0, reusedPromptTokens: 0 }
   let updates = new Map<number, { steps: SequenceStep[]; failure: SequenceUpdate['failure'] }>()
 
   const updateOf = ({ id }: Sequence): { steps: SequenceStep[]; failure: SequenceUpdate['failure'] } => {
@@ -64,7 +82,10 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
   function leave(sequence: Sequence, content: 'sound' | 'unknown'): void {
     sequences.delete(sequence.id)
     const { slot, move } = scheduler.remove(sequence)
-    if (slot !== null && content === 'unknown') cache.clear(slot, sequence.length)
+    if (content === 'unknown') {
+      if (slot !== null) cache.clear(slot, sequence.length)
+      sequence.prefix?.abandon()
+    }
     if (move !== null) makeMove(scheduler.decoding[move.to]!, move)
   }
 
@@ -78,6 +99,7 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
       error instanceof EngineError
         ? { failure: error.failure, message: error.message }
         : { failure: 'forward-pass-failed', message: error instanceof Error ? error.message : String(error) }
+    sequence.prefix?.condemn()
   }
 
   /** Samples the next token; returns whether the sequence has ended with it. */
@@ -93,32 +115,66 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     return ended !== null
   }
 
-  async function prefillChunk(sequence: Sequence, slot: number): Promise<void> {
+  /** Computes prompts in the order of their arrival until the turn's account is used up. */
+  async function prefillPrompts(): Promise<void> {
+    let account = chunkTokens
+    while (account > 0) {
+      const next = scheduler.prefilling()
+      if (next === null) return
+      try {
+        account -= next.sequence.prefix === null ? beginPrompt(next.sequence, next.slot) : await prefillChunk(next.sequence, next.slot, account)
+      } catch (error) {
+        fail(next.sequence, next.slot, error)
+        leave(next.sequence, 'sound')
+        return
+      }
+    }
+  }
+
+  /** Restores what is known of a prompt's beginning; returns what to charge for it. */
+  function beginPrompt(sequence: Sequence, slot: number): number {
+    const { tokens, maxTokens, scorePrompt, isolation } = sequence.request
+    sequence.prefix = prefixes.open(tokens, isolation)
+    // Scores need the logits of all positions, and a prompt that nothing is asked of needs no rows.
+    if (scorePrompt || maxTokens === 0) return 0
+    sequence.length = sequence.prefix.restore(slot)
+    statistics.reusedPromptTokens += sequence.length
+    return sequence.length / restoredPerCharge
+  }
+
+  /** Computes at most `most` tokens of a prompt; returns what to charge for them. */
+  async function prefillChunk(sequence: Sequence, slot: number, most: number): Promise<number> {
     const { tokens, maxTokens, scorePrompt, logprobs } = sequence.request
     // The logits of the last position are about a token that a mere scoring does not ask for.
     const needed = maxTokens > 0 ? tokens.length : scorePrompt ? tokens.length - 1 : 0
     const from = sequence.length
-    const chunk = tokens.slice(from, Math.min(from + chunkTokens, needed))
+    const chunk = tokens.slice(from, Math.min(from + most, needed))
     const wanted = Array.from(chunk.keys()).filter((index) => scorePrompt || from + index === tokens.length - 1)
     let logits: Float32Array = new Float32Array(0)
     if (chunk.length > 0) {
       // Counted before the run: a run that fails half way has written some of them.
       sequence.length += chunk.length
       logits = await forwardPass.run({ firstSlot: slot, lengths: [sequence.length], tokens: chunk, wanted })
+      statistics.computedPromptTokens += chunk.length
+      sequence.prefix?.save(slot, sequence.length)
     }
+    const charge = chunk.length === 0 ? 0 : Math.max(chunk.length, passCharge)
     if (scorePrompt) {
       for (const [index] of wanted.entries()) {
         const token = tokens[from + index + 1]
         if (token !== undefined) sequence.promptScores.push(sampler.score(row(logits, index), token, logprobs ?? 0))
       }
     }
-    if (sequence.length < needed) return
+    if (sequence.length < needed) return charge
     if (scorePrompt) {
       emit(sequence, { type: 'prompt-scores', scores: [{ token: tokens[0]!, logprob: null, top: [] }, ...sequence.promptScores] })
     }
     if (maxTokens === 0) emit(sequence, { type: 'end', reason: 'length' })
-    if (maxTokens === 0 || takeToken(sequence, row(logits, wanted.length - 1))) leave(sequence, 'sound')
+    const ended = maxTokens === 0 || takeToken(sequence, row(logits, wanted.length - 1))
+    sequence.prefix?.prove()
+    if (ended) leave(sequence, 'sound')
     else makeMove(sequence, scheduler.join())
+    return charge
   }
 
   async function decodeStep(): Promise<void> {
@@ -151,7 +207,7 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
 
   return {
     start(id, request) {
-      const sequence = { id, request, length: 0, lastToken: 0, sampled: 0, promptScores: [] }
+      const sequence: Sequence = { id, request, prefix: null, length: 0, lastToken: 0, sampled: 0, promptScores: [] }
       sequences.set(id, sequence)
       scheduler.add(sequence)
     },
@@ -162,16 +218,12 @@ export function createGenerationLoop({ forwardPass, cache, sampler, vocabularySi
     get idle() {
       return scheduler.idle
     },
+    get statistics() {
+      return { ...statistics }
+    },
     async turn() {
       updates = new Map()
-      const prefill = scheduler.prefilling()
-      if (prefill !== null) {
-        const { sequence, slot } = prefill
-        await prefillChunk(sequence, slot).catch((error: unknown) => {
-          fail(sequence, slot, error)
-          leave(sequence, 'sound')
-        })
-      }
+      await prefillPrompts()
       await decodeStep()
       return Array.from(updates, ([id, update]) => ({ id, ...update }))
     },

@@ -1,5 +1,5 @@
-import { describe, expect, test } from 'vitest'
-import { bytesPerSlot, createKeyValueCache, slotsWithin } from './key-value-cache.ts'
+import { expect, test } from 'vitest'
+import { blockTokens, bytesPerToken, createKeyValueCache } from './key-value-cache.ts'
 
 const shape = { layers: 2, heads: 3, headSize: 4, contextLength: 5, kvType: 'float32', kvInPlace: true } as const
 
@@ -49,20 +49,29 @@ test('where the graph does not work in place, only the new positions are taken o
   }
 })
 
-describe('how many slots there are', () => {
-  const bytes = 2 * 2 * 3 * 4 * 5 * 4
-
-  test('as many as wanted, or as fit the budget', () => {
-    expect(bytesPerSlot(shape)).toBe(bytes)
-    expect(bytesPerSlot({ ...shape, kvInPlace: false, kvType: 'float16' })).toBe(bytes)
-    expect(slotsWithin(shape, 4, 100 * bytes)).toBe(4)
-    expect(slotsWithin(shape, 4, 3.9 * bytes)).toBe(3)
-    expect(slotsWithin(shape, 4, bytes)).toBe(1)
+test('a block carries positions of every head from one slot to another and changes nothing else', () => {
+  const wide = { ...shape, contextLength: 2 * blockTokens + 3 }
+  const cache = createKeyValueCache(wide, 3, { blocks: 2 })
+  cache.tensors.forEach(({ past }, tensor) => past.forEach((_, at) => (past[at] = 100_000 * tensor + at)))
+  const before = cache.tensors.map(({ past }) => past.slice())
+  cache.saveBlock(0, 0, 0)
+  cache.saveBlock(1, 2, 3)
+  cache.clear(2, wide.contextLength)
+  cache.loadBlock(1, 1, blockTokens)
+  const at = (slot: number, head: number, position: number, element: number): number => ((slot * 3 + head) * wide.contextLength + position) * 4 + element
+  cache.tensors.forEach(({ past }, tensor) => {
+    for (let head = 0; head < 3; head++) {
+      for (let position = 0; position < wide.contextLength; position++) {
+        const copied = position >= blockTokens && position < 2 * blockTokens
+        const source = copied ? at(2, head, position - blockTokens + 3, 1) : at(1, head, position, 1)
+        expect(past[at(1, head, position, 1)]).toBe(before[tensor]![source])
+        expect(past[at(0, head, position, 1)]).toBe(before[tensor]![at(0, head, position, 1)])
+      }
+    }
   })
+})
 
-  test('a budget that holds none is a clear error', () => {
-    expect(() => slotsWithin({ ...shape, contextLength: 200_000 }, 4, 3 * 2 ** 20)).toThrow(
-      expect.objectContaining({ failure: 'start-failed', message: 'The KV cache of one sequence of 200000 tokens takes 37 MiB, and the budget is 3 MiB.' }),
-    )
-  })
+test('bytes of a position: all layers, keys and values, and a second set where the graph does not work in place', () => {
+  expect(bytesPerToken(shape)).toEqual({ slot: 2 * 2 * 3 * 4 * 4, block: 2 * 2 * 3 * 4 * 4 })
+  expect(bytesPerToken({ ...shape, kvInPlace: false, kvType: 'float16' })).toEqual({ slot: 2 * 2 * 3 * 4 * 4, block: 2 * 2 * 3 * 4 * 2 })
 })

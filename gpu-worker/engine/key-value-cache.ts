@@ -1,13 +1,15 @@
 /**
  * The KV cache: slots of fixed length, all memory taken at once, so that a sequence that has started never runs out of
- * it. Per layer two tensors (keys, values) of shape [slots, heads, contextLength, headSize]; a batch of the graph is a
+ * it. Per layer two tensors (keys, values) of shape [slots, heads, slotLength, headSize]; a batch of the graph is a
  * range of slots, and a sequence is moved to another slot by copying the rows it has filled.
+ *
+ * Beside the slots lie blocks of shape [heads, blockTokens, headSize] per tensor, which the graph never sees: rows are
+ * copied out of a slot to be kept and into a slot to be used again. What a block holds is the prefix store's business.
  *
  * Where the graph can not write in place, its outputs go to a second set of tensors and the new rows are copied back,
  * so that nobody outside this file has to know which set is the current one.
  */
 import type { Manifest } from '../model/manifest.ts'
-import { EngineError } from './engine.ts'
 
 export type CacheElements = Float32Array | Uint16Array
 
@@ -22,6 +24,9 @@ export interface CacheTensor {
 
 export interface KeyValueCache {
   readonly slots: number
+  /** Tokens of one slot. */
+  readonly slotLength: number
+  readonly blocks: number
   readonly tensors: readonly CacheTensor[]
   /** Elements of one slot in one tensor. */
   readonly slotElements: number
@@ -31,56 +36,70 @@ export interface KeyValueCache {
   clear(slot: number, length: number): void
   /** Takes over what a run wrote: the last `newTokens` positions of sequences of these lengths. */
   takeOver(firstSlot: number, lengths: readonly number[], newTokens: number): void
+  /** Copies `blockTokens` positions of a slot, from `position` on, into a block. */
+  saveBlock(block: number, slot: number, position: number): void
+  /** Copies a block into a slot, from `position` on. */
+  loadBlock(block: number, slot: number, position: number): void
 }
+
+/** Positions of one block. */
+export const blockTokens = 32
 
 type Shape = Pick<Manifest, 'layers' | 'heads' | 'headSize' | 'contextLength' | 'kvType' | 'kvInPlace'>
 
 const elementTypes = { float32: Float32Array, float16: Uint16Array } as const
 
-export function bytesPerSlot({ layers, heads, headSize, contextLength, kvType, kvInPlace }: Shape): number {
-  return layers * 2 * heads * headSize * contextLength * elementTypes[kvType].BYTES_PER_ELEMENT * (kvInPlace ? 1 : 2)
+/** Bytes of one position of all layers: in a slot, and in a block, of which there is never a second set. */
+export function bytesPerToken({ layers, heads, headSize, kvType, kvInPlace }: Shape): { readonly slot: number; readonly block: number } {
+  const block = layers * 2 * heads * headSize * elementTypes[kvType].BYTES_PER_ELEMENT
+  return { slot: block * (kvInPlace ? 1 : 2), block }
 }
 
-/** As many slots as wanted, or as the budget holds. Throws `EngineError` `start-failed` when it does not hold one. */
-export function slotsWithin(shape: Shape, wanted: number, budgetBytes: number): number {
-  const bytes = bytesPerSlot(shape)
-  const slots = Math.min(wanted, Math.floor(budgetBytes / bytes))
-  if (slots >= 1) return slots
-  const mebibytes = (value: number): string => `${Math.ceil(value / 2 ** 20)} MiB`
-  throw new EngineError(
-    'start-failed',
-    `The KV cache of one sequence of ${shape.contextLength} tokens takes ${mebibytes(bytes)}, and the budget is ${mebibytes(budgetBytes)}.`,
-  )
+export interface CacheSizes {
+  /** Tokens of one slot; default the model's context. */
+  readonly slotLength?: number
+  /** Default none. */
+  readonly blocks?: number
 }
 
-export function createKeyValueCache(shape: Shape, slots: number): KeyValueCache {
-  const { layers, heads, headSize, contextLength, kvType, kvInPlace } = shape
-  const headElements = contextLength * headSize
+export function createKeyValueCache(shape: Shape, slots: number, { slotLength = shape.contextLength, blocks = 0 }: CacheSizes = {}): KeyValueCache {
+  const { layers, heads, headSize, kvType, kvInPlace } = shape
+  const headElements = slotLength * headSize
   const slotElements = heads * headElements
-  const allocate = (): CacheElements => new elementTypes[kvType](slots * slotElements)
+  const blockHeadElements = blockTokens * headSize
+  const allocate = (elements: number): CacheElements => new elementTypes[kvType](elements)
   const tensors = Array.from({ length: layers }, (_, layer) =>
-    ['k', 'v'].map((part): CacheTensor => {
-      const past = allocate()
-      return { name: `${part}.${layer}`, past, present: kvInPlace ? past : allocate() }
+    ['k', 'v'].map((part) => {
+      const past = allocate(slots * slotElements)
+      const present = kvInPlace ? past : allocate(slots * slotElements)
+      return { name: `${part}.${layer}`, past, present, kept: allocate(blocks * heads * blockHeadElements) }
     }),
   ).flat()
+  const startOf = (slot: number, head: number): number => slot * slotElements + head * headElements
+
+  /** Calls back with the first element of each head's rows in a slot and in a block. */
+  function eachHead(block: number, slot: number, position: number, copy: (inSlot: number, inBlock: number) => void): void {
+    for (let head = 0; head < heads; head++) copy(startOf(slot, head) + position * headSize, (block * heads + head) * blockHeadElements)
+  }
 
   return {
     slots,
+    slotLength,
+    blocks,
     tensors,
     slotElements,
     move(from, to, length) {
       for (const { past } of tensors) {
         for (let head = 0; head < heads; head++) {
-          const source = from * slotElements + head * headElements
-          past.copyWithin(to * slotElements + head * headElements, source, source + length * headSize)
+          const source = startOf(from, head)
+          past.copyWithin(startOf(to, head), source, source + length * headSize)
         }
       }
     },
     clear(slot, length) {
       for (const { past } of tensors) {
         for (let head = 0; head < heads; head++) {
-          const start = slot * slotElements + head * headElements
+          const start = startOf(slot, head)
           past.fill(0, start, start + length * headSize)
         }
       }
@@ -90,11 +109,21 @@ export function createKeyValueCache(shape: Shape, slots: number): KeyValueCache 
       for (const { past, present } of tensors) {
         lengths.forEach((length, index) => {
           for (let head = 0; head < heads; head++) {
-            const start = (firstSlot + index) * slotElements + head * headElements
+            const start = startOf(firstSlot + index, head)
             const [from, to] = [start + (length - newTokens) * headSize, start + length * headSize]
             past.set(present.subarray(from, to), from)
           }
         })
+      }
+    },
+    saveBlock(block, slot, position) {
+      for (const { past, kept } of tensors) {
+        eachHead(block, slot, position, (inSlot, inBlock) => kept.set(past.subarray(inSlot, inSlot + blockHeadElements), inBlock))
+      }
+    },
+    loadBlock(block, slot, position) {
+      for (const { past, kept } of tensors) {
+        eachHead(block, slot, position, (inSlot, inBlock) => past.set(kept.subarray(inBlock, inBlock + blockHeadElements), inSlot))
       }
     },
   }

@@ -16,7 +16,7 @@ const elementTypes = { float32: 1, int32: 6, int64: 7, float16: 10 } as const
 /** Throws an `Error` with ONNX Runtime's message when the graph can not be loaded. */
 export function openNativeForwardPass(options: ForwardPassOptions, library: OnnxRuntimeLibrary): ForwardPass {
   const { graphPath, manifest, cache, maximumTokens, threads } = options
-  const { heads, contextLength, headSize, kvType, vocabularySize } = manifest
+  const { heads, headSize, kvType, vocabularySize } = manifest
   const fill = createGraphInputs(maximumTokens, vocabularySize)
   /** What to release at the end, in reverse order. */
   const releases: (() => void)[] = []
@@ -65,7 +65,7 @@ export function openNativeForwardPass(options: ForwardPassOptions, library: Onnx
     if (range === undefined) {
       const [from, to] = [firstSlot * cache.slotElements, (firstSlot + batch) * cache.slotElements]
       const view = (data: Float32Array | Uint16Array): Pointer =>
-        own(tensor(data.subarray(from, to), kvType, [batch, heads, contextLength, headSize]), 'releaseValue')
+        own(tensor(data.subarray(from, to), kvType, [batch, heads, cache.slotLength, headSize]), 'releaseValue')
       const pasts = cache.tensors.map(({ past }) => view(past))
       range = { pasts, presents: cache.tensors.map(({ past, present }, index) => (present === past ? pasts[index]! : view(present))) }
       ranges.set(key, range)
