@@ -13,7 +13,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['{shared,safety,gpu-worker,edge,cli}/**/*.test.ts'],
+          include: ['{shared,safety,gpu-worker,edge,cli,bench}/**/*.test.ts'],
           exclude: ['**/*.workerd.test.ts', '**/node_modules/**'],
           env,
           testTimeout: 30_000,

@@ -12,6 +12,8 @@ import { normalGenerator } from './random-numbers.ts'
 import { writeSafetensors } from './safetensors-writer.ts'
 import type { TensorType } from './tensor-types.ts'
 
+const pieceElements = 1 << 20
+
 export interface RandomCheckpoint {
   readonly folder: string
   readonly configuration: PhiConfiguration
@@ -52,11 +54,17 @@ export async function writeRandomCheckpoint({ folder, configuration, seed, type 
       const deviation = shape.length === 1 ? 0.1 : name.startsWith('model.embed_tokens') ? 1 : 1 / Math.sqrt(shape[1]!)
       // Logits with a deviation of 2 are about as peaked as those of a small trained model.
       const scale = name === 'lm_head.weight' ? 2 * deviation : deviation
-      const values = new Float32Array(shape.reduce((product, length) => product * length, 1))
-      for (let index = 0; index < values.length; index++) values[index] = (isNormWeight ? 1 : 0) + scale * normal()
-      return values
+      return randomPieces(shape.reduce((product, length) => product * length, 1), () => (isNormWeight ? 1 : 0) + scale * normal())
     },
   })
+}
+
+function* randomPieces(count: number, next: () => number): Generator<Float32Array> {
+  for (let done = 0; done < count; done += pieceElements) {
+    const values = new Float32Array(Math.min(pieceElements, count - done))
+    for (let index = 0; index < values.length; index++) values[index] = next()
+    yield values
+  }
 }
 
 /** config.json, generation_config.json, tokenizer.json and tokenizer_config.json: all of a checkpoint but the weights. */

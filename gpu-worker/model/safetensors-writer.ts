@@ -1,6 +1,6 @@
 /**
  * Writes safetensors files, for the checkpoints that we make ourselves. Tensors are produced one at a time, when their
- * turn comes, so that a checkpoint larger than memory can be written.
+ * turn comes, and large ones in pieces, so that a checkpoint larger than memory can be written.
  */
 import { open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,8 +14,8 @@ export interface TensorsToWrite {
   readonly type: TensorType
   /** 1 writes model.safetensors; more write model-0000i-of-0000n.safetensors and an index. */
   readonly shards?: number
-  /** Values of the tensor, row-major. Called once per tensor, in the order of `shapes`. */
-  readonly values: (name: string, shape: readonly number[]) => Float32Array
+  /** Values of the tensor, row-major, whole or in pieces. Called once per tensor, in the order of `shapes`. */
+  readonly values: (name: string, shape: readonly number[]) => Float32Array | Generator<Float32Array>
 }
 
 export async function writeSafetensors({ folder, shapes, type, shards = 1, values }: TensorsToWrite): Promise<void> {
@@ -58,7 +58,10 @@ async function writeFileOf(
   try {
     await file.write(length)
     await file.write(headerBytes)
-    for (const name of names) await file.writeFile(fromFloat32(type, values(name, shapes.get(name)!)))
+    for (const name of names) {
+      const content = values(name, shapes.get(name)!)
+      for (const piece of content instanceof Float32Array ? [content] : content) await file.writeFile(fromFloat32(type, piece))
+    }
   } finally {
     await file.close()
   }
