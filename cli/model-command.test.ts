@@ -36,6 +36,19 @@ test('compiles a folder, verifies it, and finds a damaged one', async () => {
   expect(await model('verify', 'compiled')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('is damaged') })
 })
 
+test('says what a precision costs', async () => {
+  await writeFile(join(root, 'text.txt'), 'To be, or not to be, that is the question.')
+  expect(await model('compile', 'checkpoint', '--precision', 'int4', '--block', '64', '--out', 'int4')).toMatchObject({ code: 0, stderr: '' })
+  const { code, stdout, stderr } = await model('verify', 'int4', '--against', 'checkpoint', '--text', 'text.txt', '--json')
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(JSON.parse(stdout)).toMatchObject({
+    ok: true, manifest: { precision: 'int4', blockSize: 64 },
+    comparison: { tokens: 42, predictions: 41, klDivergence: { mean: expect.any(Number), p99: expect.any(Number) }, topAgreement: expect.any(Number) },
+  })
+  expect((await model('verify', 'int4', '--against', 'checkpoint', '--text', 'text.txt')).stdout).toMatch(/KL divergence, mean \(nats\) +0\.0/)
+  expect(await model('verify', 'int4', '--against', 'checkpoint', '--text', 'nowhere.txt')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('nowhere.txt') })
+})
+
 test('lists the catalogue for people and for machines', async () => {
   const forPeople = await model('list')
   expect(forPeople.code).toBe(0)
@@ -59,6 +72,8 @@ test.each<[string[], string]>([
   [['compile', 'checkpoint', '--precision', 'int3', '--out', 'x'], 'fp32'],
   [['compile', 'checkpoint', '--precision', 'fp32', '--out', 'x', '--licence', 'none'], 'phigate-research and mit'],
   [['compile', 'checkpoint', '--precision', 'fp32', '--out', 'x', '--id', '../x'], 'model id'],
+  [['compile', 'checkpoint', '--precision', 'int4', '--block', '33', '--out', 'x'], '32, 64, 128'],
+  [['verify', 'x', '--against', 'checkpoint'], 'belong together'],
   [['pull'], 'missing required argument'],
   [['frobnicate'], 'frobnicate'],
 ])('a wrong call ends with 2: %j', async (parts, message) => {

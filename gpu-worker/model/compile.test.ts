@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { loadReferencePhi } from '../../test/support/reference-phi.ts'
 import type { ReferenceModel } from '../../test/support/reference-phi.ts'
@@ -10,6 +9,8 @@ import type { Manifest } from './manifest.ts'
 import type { PhiConfiguration } from './phi-configuration.ts'
 import { tinyConfiguration, writeRandomCheckpoint } from './random-checkpoint.ts'
 import type { TensorType } from './tensor-types.ts'
+import { largestDistance, openGraph } from './test-support/compiled-graph.ts'
+import type { CompiledGraph } from './test-support/compiled-graph.ts'
 
 interface Shape {
   readonly what: string
@@ -46,7 +47,7 @@ describe.each(shapes)('the compiled graph against a plain forward pass: $what', 
   }
   let folder: string
   let manifest: Manifest
-  let session: InferenceSession
+  let graph: CompiledGraph
   let reference: ReferenceModel
 
   beforeAll(async () => {
@@ -54,69 +55,30 @@ describe.each(shapes)('the compiled graph against a plain forward pass: $what', 
     const source = join(folder, 'checkpoint')
     await writeRandomCheckpoint({ folder: source, configuration, seed: 7, ...(type && { type }), ...(shards && { shards }) })
     manifest = await compileCheckpoint({ source, out: join(folder, 'compiled'), modelId: 'test/tiny', precision: 'fp32' })
-    session = await InferenceSession.create(join(folder, 'compiled', 'model.onnx'))
+    graph = await openGraph(join(folder, 'compiled'), manifest)
     reference = await loadReferencePhi(source)
   })
   afterAll(async () => {
-    await session.release()
+    await graph.close()
     await rm(folder, { recursive: true })
   })
-
-  type Cache = Record<string, Tensor>
-
-  function emptyCache(batch: number): Cache {
-    const shape = [batch, heads, configuration.contextLength, headSize]
-    const zeros = (): Tensor => new Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)), shape)
-    return Object.fromEntries(
-      Array.from({ length: layers }, (_, layer) => [[`past_k.${layer}`, zeros()], [`past_v.${layer}`, zeros()]] as const).flat(),
-    )
-  }
-
-  /** Runs rows of new tokens whose sequences are then `lengths` long; returns logits of `wanted` rows and the new cache. */
-  async function step(rows: readonly (readonly number[])[], lengths: readonly number[], past: Cache, wanted: readonly number[]) {
-    const [batch, count] = [rows.length, rows[0]!.length]
-    const outputs = await session.run({
-      input_ids: new Tensor('int64', BigInt64Array.from(rows.flat(), BigInt), [batch, count]),
-      bs: new Tensor('int64', BigInt64Array.from([batch, count, -1], BigInt), [3]),
-      seqlens_k: new Tensor('int32', Int32Array.from(lengths, (length) => length - 1), [batch]),
-      total_seq: new Tensor('int32', Int32Array.of(Math.max(...lengths)), []),
-      logit_idx: new Tensor('int64', BigInt64Array.from(wanted, BigInt), [wanted.length]),
-      ...past,
-    })
-    const { logits, ...present } = outputs
-    const data = logits!.data as Float32Array
-    const cache = Object.fromEntries(Object.entries(present).map(([name, tensor]) => [name.replace('present', 'past'), tensor]))
-    expect(logits!.dims).toEqual([wanted.length, configuration.vocabularySize])
-    return {
-      logits: wanted.map((_, row) => data.slice(row * configuration.vocabularySize, (row + 1) * configuration.vocabularySize)),
-      cache,
-    }
-  }
-
-  /** NaN where either side is not a number, which is not less than anything. */
-  function largestDistance(actual: readonly Float32Array[], expected: readonly Float64Array[]): number {
-    if (actual.length !== expected.length) return Number.NaN
-    return actual
-      .flatMap((row, at) => Array.from(row, (value, token) => Math.abs(value - expected[at]![token]!)))
-      .reduce((largest, distance) => Math.max(largest, distance), 0)
-  }
 
   const prompt = Array.from('A Phi with a past.', (character) => character.charCodeAt(0))
 
   test('a whole prompt at once, every position', async () => {
     const positions = prompt.map((_, index) => index)
-    const { logits } = await step([prompt], [prompt.length], emptyCache(1), positions)
+    const { logits } = await graph.step([prompt], [prompt.length], graph.emptyCache(1), positions)
     expect(largestDistance(logits, reference(prompt))).toBeLessThan(tolerance)
   })
 
   test('a prompt in chunks, then one token at a time', async () => {
     const expected = reference(prompt)
-    let cache = emptyCache(1)
+    let cache = graph.emptyCache(1)
     let done = 0
     for (const chunk of [5, 7, 1, 3, 1, 1]) {
       const part = prompt.slice(done, done + chunk)
       done += chunk
-      const result = await step([part], [done], cache, part.map((_, index) => index))
+      const result = await graph.step([part], [done], cache, part.map((_, index) => index))
       cache = result.cache
       expect(largestDistance(result.logits, expected.slice(done - chunk, done))).toBeLessThan(tolerance)
     }
@@ -128,28 +90,28 @@ describe.each(shapes)('the compiled graph against a plain forward pass: $what', 
     const width = prompt.length
     const padded = prompts.map((tokens) => [...tokens, ...Array.from({ length: width - tokens.length }, () => 0)])
     const lengths = prompts.map((tokens) => tokens.length)
-    const first = await step(padded, lengths, emptyCache(3), lengths.map((length, row) => row * width + length - 1))
+    const first = await graph.step(padded, lengths, graph.emptyCache(3), lengths.map((length, row) => row * width + length - 1))
     expect(largestDistance(first.logits, prompts.map((tokens) => reference(tokens).at(-1)!))).toBeLessThan(tolerance)
     let cache = first.cache
     for (let round = 0; round < 4; round++) {
       for (const tokens of prompts) tokens.push(60 + 7 * round + tokens.length)
-      const result = await step(prompts.map((tokens) => tokens.slice(-1)), prompts.map((tokens) => tokens.length), cache, [0, 1, 2])
+      const result = await graph.step(prompts.map((tokens) => tokens.slice(-1)), prompts.map((tokens) => tokens.length), cache, [0, 1, 2])
       cache = result.cache
       expect(largestDistance(result.logits, prompts.map((tokens) => reference(tokens).at(-1)!))).toBeLessThan(tolerance)
     }
   })
 
   test('a chunk may ask for no logits', async () => {
-    const { logits, cache } = await step([prompt.slice(0, 9)], [9], emptyCache(1), [])
+    const { logits, cache } = await graph.step([prompt.slice(0, 9)], [9], graph.emptyCache(1), [])
     expect(logits).toEqual([])
-    const rest = await step([prompt.slice(9)], [prompt.length], cache, [prompt.length - 10])
+    const rest = await graph.step([prompt.slice(9)], [prompt.length], cache, [prompt.length - 10])
     expect(largestDistance(rest.logits, [reference(prompt).at(-1)!])).toBeLessThan(tolerance)
   })
 
   test('the context can be filled to its end', async () => {
     const tokens = Array.from({ length: configuration.contextLength }, (_, index) => (index * 37) % 257)
-    const most = await step([tokens.slice(0, -1)], [tokens.length - 1], emptyCache(1), [])
-    const last = await step([tokens.slice(-1)], [tokens.length], most.cache, [0])
+    const most = await graph.step([tokens.slice(0, -1)], [tokens.length - 1], graph.emptyCache(1), [])
+    const last = await graph.step([tokens.slice(-1)], [tokens.length], most.cache, [0])
     expect(largestDistance(last.logits, [reference(tokens).at(-1)!])).toBeLessThan(tolerance)
   })
 

@@ -1,11 +1,10 @@
 /**
  * Compiles a Hugging Face PhiForCausalLM checkpoint to the folder that manifest.ts describes: an ONNX graph made from
- * the configuration, and the weights laid out as it reads them. One pass over the checkpoint checks, hashes, converts
- * and places every tensor chunk by chunk, so that memory stays small for any size. No Python, nothing executed.
+ * the configuration (phi-graph.ts), and the weights encoded and laid out as it reads them (write-weights.ts). No Python,
+ * nothing executed.
  */
-import { createHash } from 'node:crypto'
-import { copyFile, open, readdir, stat, writeFile } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
+import { copyFile, readdir, stat, writeFile } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { modelIdSchema } from '../../shared/job.ts'
@@ -19,19 +18,17 @@ import { encodeOnnxModel } from './onnx-writer.ts'
 import { phiTensors, readPhiConfiguration } from './phi-configuration.ts'
 import type { PhiConfiguration } from './phi-configuration.ts'
 import { phiGraph } from './phi-graph.ts'
-import type { PhiGraph, WeightTensor } from './phi-graph.ts'
+import { encodingsOf, parsePrecision } from './precision.ts'
 import { isMissing, readJsonFile } from './read-json.ts'
-import { openCheckpoint, requireFinite } from './safetensors.ts'
-import type { Checkpoint, CheckpointTensor } from './safetensors.ts'
-import { bytesPerElement, toFloat32 } from './tensor-types.ts'
+import { openCheckpoint } from './safetensors.ts'
+import type { Checkpoint } from './safetensors.ts'
+import { forEachChunk, layOut, writeWeights } from './write-weights.ts'
 
 /** Part of the cache key of compiled models: raise it when the same checkpoint would compile to something else. */
 export const compilerVersion = 1
 
-export const compilablePrecisions = ['fp32'] as const
-
-/** A page, so that ONNX Runtime can map each tensor instead of copying it. */
-const alignment = 4096
+/** Below this a thread takes longer to start than to encode its share. */
+const smallCheckpointBytes = 64 * 1024 * 1024
 
 export interface CompileProgress {
   readonly phase: 'identifying' | 'converting' | 'checking'
@@ -46,13 +43,18 @@ export interface CompileOptions {
   readonly out: string
   /** Default: the name of the source folder. */
   readonly modelId?: string
+  /** One of `compilablePrecisions`. */
   readonly precision: string
+  /** Weights per scale: for int4 (default 32), and for int8 (default: a scale per output channel). One of `blockSizes`. */
+  readonly blockSize?: number
   /** Default: research use only. */
   readonly licence?: LicenceProfileId
   readonly ownedBy?: string
   readonly onProgress?: (progress: CompileProgress) => void
   /** Aborting it removes what was written and throws its reason. */
   readonly signal?: AbortSignal
+  /** That encode the weights; default one per core, and for a small checkpoint none but the calling one. */
+  readonly threads?: number
   /** What to do with a compiled model of the same weights that appears in `out` meanwhile; default `replace`. */
   readonly existing?: 'replace' | 'keep'
 }
@@ -63,12 +65,10 @@ export interface CompileOptions {
  * or not at all.
  */
 export async function compileCheckpoint(options: CompileOptions): Promise<Manifest> {
-  const { precision, signal } = options
+  const { onProgress, signal } = options
   const source = resolve(options.source)
   const out = resolve(options.out)
-  if (precision !== 'fp32') {
-    throw modelError('unsupported', `The precision ${JSON.stringify(precision)} does not exist; there is ${compilablePrecisions.join(', ')}.`)
-  }
+  const precision = parsePrecision(options.precision, options.blockSize)
   const modelId = options.modelId ?? basename(source)
   if (!modelIdSchema.safeParse(modelId).success) {
     throw modelError('unsupported', `${JSON.stringify(modelId)} can not be a model id: letters, digits, ".", "_" and "-", with at most one "/".`)
@@ -83,9 +83,23 @@ export async function compileCheckpoint(options: CompileOptions): Promise<Manife
     await makeFolder({
       folder: out,
       fill: async (partial) => {
-        const graph = phiGraph(configuration)
+        const graph = phiGraph(configuration, encodingsOf(precision))
         const layout = layOut(graph.weights)
-        const weightsDigest = await writeWeights(checkpoint, configuration, graph, layout, partial, options)
+        const totalBytes = tensorBytes(checkpoint)
+        let doneBytes = 0
+        const weightsDigest = await writeWeights({
+          path: join(partial, weightsFile),
+          checkpoint,
+          configuration,
+          weights: graph.weights,
+          layout,
+          threads: options.threads ?? (totalBytes < smallCheckpointBytes ? 0 : availableParallelism()),
+          onBytes: (bytes) => {
+            doneBytes += bytes
+            onProgress?.({ phase: 'converting', doneBytes, totalBytes })
+          },
+          ...(signal && { signal }),
+        })
         await writeDurably(join(partial, graphFile), encodeOnnxModel(graph.build((name) => layout.offsets.get(name)!), weightsFile))
         await copyTokenizer(source, partial)
         manifest = {
@@ -95,7 +109,8 @@ export async function compileCheckpoint(options: CompileOptions): Promise<Manife
           licence: options.licence ?? 'phigate-research',
           created: Math.floor(Date.now() / 1000),
           weightsDigest,
-          precision,
+          precision: precision.name,
+          ...(precision.blockSize && { blockSize: precision.blockSize }),
           kvType: 'float32',
           kvInPlace: graph.kvInPlace,
           layers: configuration.layers,
@@ -142,98 +157,6 @@ export async function digestCheckpoint(folder: string, { onProgress, signal }: P
 
 function tensorBytes(checkpoint: Checkpoint): number {
   return [...checkpoint.tensors.values()].reduce((sum, tensor) => sum + tensor.bytes, 0)
-}
-
-/** Calls `visit` for every chunk of every tensor in the order of their names; returns the weights digest. */
-async function forEachChunk(
-  checkpoint: Checkpoint,
-  visit: (tensor: CheckpointTensor, chunk: Uint8Array, firstElement: number) => Promise<void>,
-): Promise<string> {
-  const hash = createHash('sha256')
-  for (const [name, tensor] of checkpoint.tensors) {
-    hash.update(`${JSON.stringify([name, tensor.type, tensor.shape])}\n`)
-    let element = 0
-    for await (const chunk of checkpoint.chunks(name)) {
-      hash.update(chunk)
-      await visit(tensor, chunk, element)
-      element += chunk.byteLength / bytesPerElement(tensor.type)
-    }
-  }
-  return `sha256:${hash.digest('hex')}`
-}
-
-interface Layout {
-  readonly offsets: ReadonlyMap<string, number>
-  readonly totalBytes: number
-}
-
-function layOut(weights: readonly WeightTensor[]): Layout {
-  const offsets = new Map<string, number>()
-  let end = 0
-  for (const { name, shape } of weights) {
-    const offset = Math.ceil(end / alignment) * alignment
-    offsets.set(name, offset)
-    end = offset + 4 * elements(shape)
-  }
-  return { offsets, totalBytes: end }
-}
-
-/** Writes weights.bin and returns the weights digest. */
-async function writeWeights(
-  checkpoint: Checkpoint,
-  configuration: PhiConfiguration,
-  graph: PhiGraph,
-  layout: Layout,
-  folder: string,
-  { onProgress, signal }: CompileOptions,
-): Promise<string> {
-  const shapes = phiTensors(configuration)
-  const placeOf = new Map<string, number>()
-  for (const { name, source } of graph.weights) {
-    if (source.kind === 'rotary') continue
-    let place = layout.offsets.get(name)!
-    for (const tensor of source.tensors) {
-      placeOf.set(tensor, place)
-      place += 4 * elements(shapes.get(tensor)!)
-    }
-  }
-  const totalBytes = tensorBytes(checkpoint)
-  let doneBytes = 0
-  const file = await open(join(folder, weightsFile), 'w')
-  try {
-    await file.truncate(layout.totalBytes)
-    for (const { name, source } of graph.weights) {
-      if (source.kind === 'rotary') await writeFloats(file, rotaryTable(configuration, source.part), layout.offsets.get(name)!)
-    }
-    const digest = await forEachChunk(checkpoint, async ({ name, type }, chunk, firstElement) => {
-      signal?.throwIfAborted()
-      const values = toFloat32(type, chunk)
-      requireFinite(values, name)
-      const place = placeOf.get(name)
-      // A stored inv_freq, which older transformers wrote, belongs to the digest and not to the graph.
-      if (place !== undefined) await writeFloats(file, values, place + 4 * firstElement)
-      doneBytes += chunk.byteLength
-      onProgress?.({ phase: 'converting', doneBytes, totalBytes })
-    })
-    await file.sync()
-    return digest
-  } finally {
-    await file.close()
-  }
-}
-
-/**
- * cos or sin of position * theta^(-2i/R) for every position and i < R/2, f32 [contextLength, R/2]. Frequencies and
- * angles are rounded to float32 as transformers computes them, so that long contexts agree with it.
- */
-function rotaryTable({ contextLength, rotarySize, ropeTheta }: PhiConfiguration, part: 'cos' | 'sin'): Float32Array {
-  const half = rotarySize / 2
-  const frequencies = Float32Array.from({ length: half }, (_, index) => 1 / Math.fround(ropeTheta ** Math.fround((2 * index) / rotarySize)))
-  const table = new Float32Array(contextLength * half)
-  for (let position = 0; position < contextLength; position++) {
-    for (let index = 0; index < half; index++) table[position * half + index] = Math[part](Math.fround(position * frequencies[index]!))
-  }
-  return table
 }
 
 function checkTensors(checkpoint: Checkpoint, configuration: PhiConfiguration): void {
@@ -304,17 +227,6 @@ async function requireReplaceable(out: string): Promise<void> {
   }
 }
 
-async function writeFloats(file: FileHandle, values: Float32Array, position: number): Promise<void> {
-  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten
-  }
-}
-
 async function writeDurably(path: string, content: Uint8Array): Promise<void> {
   await writeFile(path, content, { flush: true })
-}
-
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, length) => product * length, 1)
 }

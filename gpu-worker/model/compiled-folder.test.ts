@@ -67,6 +67,17 @@ describe('a finished compile', () => {
   })
 })
 
+describe.each([
+  { precision: 'fp32' }, { precision: 'fp16' }, { precision: 'int8' }, { precision: 'int8', blockSize: 64 }, { precision: 'int4', blockSize: 128 },
+])('compiled twice, $precision $blockSize', (options) => {
+  test('is the same to the byte, on however many threads', async () => {
+    const { files, ...first } = await compile(source, { ...options, threads: 0 })
+    const other = await compile(source, { ...options, threads: 3 })
+    expect(other.files).toEqual(files)
+    expect(other.weightsDigest).toBe(first.weightsDigest)
+  })
+})
+
 describe('a place that is taken', () => {
   test('by other files: they stay', async () => {
     await mkdir(out())
@@ -88,6 +99,15 @@ describe('a compile that does not finish', () => {
   test('leaves nothing when it is aborted', async () => {
     const controller = new AbortController()
     const compiling = compile(source, { signal: controller.signal, onProgress: () => controller.abort(new Error('changed my mind')) })
+    await expect(compiling).rejects.toThrow('changed my mind')
+    expect(await readdir(place)).toEqual([])
+  })
+
+  test('leaves nothing when it is aborted while threads encode', async () => {
+    const controller = new AbortController()
+    const compiling = compile(source, {
+      precision: 'int4', threads: 2, signal: controller.signal, onProgress: () => controller.abort(new Error('changed my mind')),
+    })
     await expect(compiling).rejects.toThrow('changed my mind')
     expect(await readdir(place)).toEqual([])
   })
@@ -136,17 +156,39 @@ describe('a checkpoint that can not be compiled is refused, and nothing is left'
     expect(await readdir(place)).toEqual(['checkpoint'])
   })
 
+  test.each([['int4', 0], ['int8', 2], ['fp16', 2]] as const)('a weight that is not a number, at %s on %i threads', async (precision, threads) => {
+    const copy = await copyOfSource()
+    await writeWeights(copy, undefined, Number.NaN)
+    await expect(compile(copy, { precision, threads })).rejects.toMatchObject({
+      failure: 'damaged', message: expect.stringContaining('"lm_head.bias" holds a value that is not a finite number'),
+    })
+    expect(await readdir(place)).toEqual(['checkpoint'])
+  })
+
+  test.each(['fp16', 'int8', 'int4'])('a weight that float16 can not hold, at %s', async (precision) => {
+    const copy = await copyOfSource()
+    await writeWeights(copy, undefined, 0, 70_000)
+    await expect(compile(copy, { precision })).rejects.toThrow('"model.embed_tokens.weight" holds 70000, and float16 ends at 65504')
+    await expect(compile(copy)).resolves.toMatchObject({ precision: 'fp32' })
+  })
+
+  test('blocks that do not exist', async () => {
+    await expect(compile(source, { precision: 'int4', blockSize: 48 })).rejects.toThrow('Blocks of 48 weights do not exist; there is 32, 64, 128.')
+    await expect(compile(source, { precision: 'fp16', blockSize: 32 })).rejects.toThrow('The precision fp16 has no blocks.')
+  })
+
   test('a precision or an id that does not exist', async () => {
-    await expect(compile(source, { precision: 'int3' })).rejects.toThrow('The precision "int3" does not exist; there is fp32.')
+    await expect(compile(source, { precision: 'int3' })).rejects.toThrow('The precision "int3" does not exist; there is fp32, fp16, int8, int4.')
     await expect(compile(source, { modelId: '../../etc' })).rejects.toThrow('can not be a model id')
   })
 
-  async function writeWeights(folder: string, extra: [string, number[]] | undefined, headBias = 0): Promise<void> {
+  async function writeWeights(folder: string, extra: [string, number[]] | undefined, headBias = 0, embedding = 0): Promise<void> {
     const shapes = phiTensors(tinyConfiguration)
     if (extra !== undefined) shapes.set(...extra)
     await writeSafetensors({
       folder, shapes, type: 'F32',
-      values: (name, [first, second = 1]) => new Float32Array(first! * second).fill(name === 'lm_head.bias' ? headBias : 0),
+      values: (name, [first, second = 1]) =>
+        new Float32Array(first! * second).fill(name === 'lm_head.bias' ? headBias : name === 'model.embed_tokens.weight' ? embedding : 0),
     })
   }
 })

@@ -13,6 +13,8 @@ export interface GraphBuilder {
   integers(name: string, values: readonly number[], shape?: readonly number[]): string
   /** A float32 scalar. */
   scalar(name: string, value: number): string
+  /** A uint8 scalar. */
+  byte(name: string, value: number): string
 }
 
 /** Appends to the two lists that it is given. */
@@ -36,6 +38,10 @@ export function graphBuilder(nodes: GraphNode[], initializers: Initializer[]): G
     },
     scalar: (name, value) => {
       initializers.push({ name, kind: 'inline', type: 'float32', shape: [], values: [value] })
+      return name
+    },
+    byte: (name, value) => {
+      initializers.push({ name, kind: 'inline', type: 'uint8', shape: [], values: [value] })
       return name
     },
   }

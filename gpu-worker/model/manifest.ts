@@ -40,6 +40,8 @@ export const manifestSchema = z.object({
   /** `sha256:<hex>` over names, dtypes, shapes and bytes of the checkpoint's tensors, in the order of their names. */
   weightsDigest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
   precision: z.enum(['fp32', 'fp16', 'int8', 'int4']),
+  /** Weights that share a scale; absent where there are no scales, or one per output channel. */
+  blockSize: z.int().positive().optional(),
   kvType: z.enum(['float32', 'float16']),
   /** True when the present buffers may be the past buffers themselves; otherwise the engine swaps two sets. */
   kvInPlace: z.boolean(),

@@ -4,8 +4,11 @@
  * external data in a file beside the model; small constants go in.
  */
 
-export type ElementType = 'float32' | 'int64' | 'int32'
-const elementTypeNumber: Record<ElementType, number> = { float32: 1, int32: 6, int64: 7 }
+export type ElementType = 'float32' | 'float16' | 'int64' | 'int32' | 'int8' | 'uint8'
+const elementTypeNumber: Record<ElementType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10 }
+const elementBytes: Record<ElementType, number> = { float32: 4, uint8: 1, int8: 1, int32: 4, int64: 8, float16: 2 }
+
+type InlineType = 'float32' | 'int64' | 'uint8'
 
 /** A length, or the name of one that is only known when the graph runs. */
 export type Dimension = number | string
@@ -31,7 +34,7 @@ export interface GraphNode {
 
 export type Initializer =
   | { readonly name: string; readonly kind: 'external'; readonly type: ElementType; readonly shape: readonly number[]; readonly offset: number }
-  | { readonly name: string; readonly kind: 'inline'; readonly type: ElementType; readonly shape: readonly number[]; readonly values: readonly number[] }
+  | { readonly name: string; readonly kind: 'inline'; readonly type: InlineType; readonly shape: readonly number[]; readonly values: readonly number[] }
 
 export interface OnnxGraph {
   readonly name: string
@@ -86,7 +89,7 @@ function encodeInitializer(initializer: Initializer, externalFile: string): Uint
     text(8, initializer.name),
   ]
   if (initializer.kind === 'inline') return message(...head, bytes(9, rawValues(initializer.type, initializer.values)))
-  const length = initializer.shape.reduce((product, size) => product * size, initializer.type === 'int64' ? 8 : 4)
+  const length = tensorBytes(initializer.type, initializer.shape)
   const entry = (key: string, value: string): Uint8Array => nested(13, message(text(1, key), text(2, value)))
   return message(
     ...head,
@@ -97,9 +100,14 @@ function encodeInitializer(initializer: Initializer, externalFile: string): Uint
   )
 }
 
-function rawValues(type: ElementType, values: readonly number[]): Uint8Array {
-  const array =
-    type === 'float32' ? new Float32Array(values) : type === 'int32' ? new Int32Array(values) : new BigInt64Array(values.map(BigInt))
+/** Bytes that a tensor takes in memory and in the file of external data. */
+export function tensorBytes(type: ElementType, shape: readonly number[]): number {
+  return shape.reduce((product, length) => product * length, elementBytes[type])
+}
+
+function rawValues(type: InlineType, values: readonly number[]): Uint8Array {
+  if (type === 'uint8') return new Uint8Array(values)
+  const array = type === 'float32' ? new Float32Array(values) : new BigInt64Array(values.map(BigInt))
   return new Uint8Array(array.buffer)
 }
 

@@ -38,7 +38,10 @@ export interface CheckpointTensor {
 export interface Checkpoint {
   /** In the order of their names, by UTF-16 code units. */
   readonly tensors: ReadonlyMap<string, CheckpointTensor>
-  /** The tensor's bytes in order, in chunks that hold whole elements and are the caller's to keep. Throws `damaged`. */
+  /**
+   * The tensor's bytes in order, in chunks that are the caller's to keep. A chunk holds whole rows (of the first
+   * dimension) when a row is at most 4 MiB, else whole elements. Throws `damaged`.
+   */
   chunks(name: string): AsyncGenerator<Uint8Array>
   /** The whole tensor. Throws `damaged` when it holds NaN or Inf. */
   readFloat32(name: string): Promise<Float32Array>
@@ -184,8 +187,10 @@ async function readHeader(file: FileHandle, path: string): Promise<LocatedTensor
 }
 
 async function* readChunks(tensor: LocatedTensor): AsyncGenerator<Uint8Array> {
-  for (let done = 0; done < tensor.bytes; done += chunkBytes) {
-    const chunk = new Uint8Array(Math.min(chunkBytes, tensor.bytes - done))
+  const rowBytes = tensor.bytes / (tensor.shape[0] ?? 1)
+  const step = rowBytes > chunkBytes ? chunkBytes : chunkBytes - (chunkBytes % rowBytes)
+  for (let done = 0; done < tensor.bytes; done += step) {
+    const chunk = new Uint8Array(Math.min(step, tensor.bytes - done))
     await readExactly(tensor.file, chunk, tensor.start + done, tensor.path)
     yield chunk
   }

@@ -12,16 +12,20 @@ import { isMissing } from './read-json.ts'
 export interface VerifyOptions {
   readonly folder: string
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void
+  /** Aborting it throws its reason. */
+  readonly signal?: AbortSignal
 }
 
 /** Returns the manifest when every file has the SHA-256 that it lists. Throws `ModelError`: as `readManifest`, or `damaged`. */
-export async function verifyModel({ folder, onProgress }: VerifyOptions): Promise<Manifest> {
+export async function verifyModel({ folder, onProgress, signal }: VerifyOptions): Promise<Manifest> {
   const manifest = await readManifest(folder)
   const files = Object.entries(manifest.files)
   const totalBytes = files.reduce((sum, [, { bytes }]) => sum + bytes, 0)
   let doneBytes = 0
   for (const [name, { sha256 }] of files) {
+    signal?.throwIfAborted()
     const digest = await digestFile(join(folder, name), {
+      ...(signal && { signal }),
       onBytes: (bytes) => {
         doneBytes += bytes
         onProgress?.(doneBytes, totalBytes)
