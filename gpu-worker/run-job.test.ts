@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { defaultPolicy } from '../safety/policy.ts'
 import { createGrantVerifier } from '../shared/grant.ts'
 import type { GrantKey } from '../shared/grant.ts'
-import type { GenerationRequest, Job } from '../shared/job.ts'
+import type { GenerationRequest, Job, Sampling } from '../shared/job.ts'
 import { cancelKey } from '../shared/redis-keys.ts'
 import { isTerminal } from '../shared/stream-events.ts'
 import type { ScoredToken, StreamEvent } from '../shared/stream-events.ts'
@@ -123,6 +123,36 @@ describe('text', () => {
     expect(events.at(-1)).toEqual({ type: 'done', finishReason: 'stop' })
     // '-two\nQu' reaches into the stop sequence.
     expect(scoresOf(events).map(({ token }) => token)).toEqual(['Answer:', ' forty'])
+  })
+
+  test('before min_tokens neither the end of text nor a stop sequence ends it', async () => {
+    const sampling = { temperature: 0, topP: 1, seed: 1 }
+    const { events } = await run(await prompted('Go', { maxTokens: 12, sampling: { ...sampling, minTokens: 12 } }))
+    expect(textOf(events).startsWith(story.join(''))).toBe(true)
+    expect(events.slice(-2)).toEqual([{ type: 'usage', promptTokens: 2, completionTokens: 12 }, { type: 'done', finishReason: 'length' }])
+
+    const stop = ['forty', 'Question']
+    const { events: answer } = await run(await prompted('Go 3', { stop, sampling: { ...sampling, minTokens: 2 } }))
+    expect(textOf(answer)).toBe('Answer: forty-two\n')
+    expect(answer.at(-1)).toEqual({ type: 'done', finishReason: 'stop' })
+  })
+
+  test('sampling parameters that do not fit the model are refused before anything is computed', async () => {
+    const { vocabularySize } = model.engine.description
+    const [end = 0] = model.engine.description.endTokens
+    const allBut = (kept: number): [number, number][] => Array.from({ length: vocabularySize }, (_, token): [number, number] => [token, -100]).filter(([token]) => token !== kept)
+    const cases: readonly [Partial<Sampling>, string, string | null][] = [
+      [{ logitBias: allBut(-1) }, 'invalid_parameter', 'logit_bias'],
+      [{ logitBias: allBut(end), minTokens: 1 }, 'invalid_parameter', 'logit_bias'],
+      [{ logitBias: [[vocabularySize, 1]] }, 'invalid_parameter', `logit_bias.${vocabularySize}`],
+      [{ minTokens: contextLength - 1 }, 'context_length_exceeded', 'min_tokens'],
+    ]
+    for (const [changes, code, param] of cases) {
+      const { events } = await run(await prompted('Go', { maxTokens: null, sampling: { temperature: 0, topP: 1, seed: 1, ...changes } }))
+      expect(events).toEqual([expect.objectContaining({ type: 'error', code, param })])
+    }
+    const { events } = await run(await prompted('Go', { sampling: { temperature: 0, topP: 1, seed: 1, logitBias: allBut(end) } }))
+    expect(events.slice(-2)).toEqual([{ type: 'usage', promptTokens: 2, completionTokens: 0 }, { type: 'done', finishReason: 'stop' }])
   })
 
   test('no half character leaves', async () => {

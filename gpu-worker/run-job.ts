@@ -17,6 +17,7 @@ import type { StreamEvent } from '../shared/stream-events.ts'
 import { EngineError } from './engine/engine.ts'
 import type { Engine } from './engine/engine.ts'
 import type { Tokenizer } from './engine/tokenizer.ts'
+import { checkSampling } from './generation/check-sampling.ts'
 import { generateText } from './generation/generate-text.ts'
 import type { GenerationEnd } from './generation/generate-text.ts'
 import { createPromptPreparation } from './generation/prepare-prompt.ts'
@@ -100,6 +101,7 @@ export function createJobRunner(options: JobRunnerOptions): (job: Job, signal: A
       if (remainingMs <= 0) stopFor({ type: 'deadline' })
       if (stopping.signal.aborted) return null
       const prompt = preparePrompt(job.request)
+      checkSampling(job.request, prompt.maxTokens, description)
       promptTokens = prompt.tokens.length
       publish([{ type: 'accepted', worker, attempt: start.attempt, promptTokens, weightsDigest: description.weightsDigest }])
       return generateText({

@@ -2,6 +2,7 @@ import { exportJWK, generateKeyPair } from 'jose'
 import { beforeAll, expect, test } from 'vitest'
 import { createGrantSigner, createGrantVerifier, grantKeySchema, promptHash } from './grant.ts'
 import type { GrantContent, GrantKey } from './grant.ts'
+import { jobVersion } from './job.ts'
 import type { Job } from './job.ts'
 
 const digest = `sha256:${'a'.repeat(64)}`
@@ -17,7 +18,7 @@ async function makeKey(): Promise<GrantKey> {
 beforeAll(async () => {
   key = await makeKey()
   job = {
-    version: 1,
+    version: jobVersion,
     id: 'job_000000000000000000000000',
     model: 'phi-mini',
     class: 'interactive',

@@ -5,7 +5,7 @@
  */
 import * as z from 'zod'
 
-export const jobVersion = 1
+export const jobVersion = 2
 
 export const jobClasses = ['interactive', 'batch'] as const
 export const jobClassSchema = z.enum(jobClasses)
@@ -23,10 +23,22 @@ export const promptSchema = z.discriminatedUnion('type', [
 ])
 export type Prompt = z.infer<typeof promptSchema>
 
+export const maximumBiases = 1024
+
+/** How tokens are chosen. What may be absent is not applied then. Meaning and order: gpu-worker/engine/logits-processing.ts. */
 export const samplingSchema = z.object({
   /** 0 is greedy. */
   temperature: z.number().min(0).max(2),
   topP: z.number().gt(0).max(1),
+  topK: z.int().positive().optional(),
+  minP: z.number().min(0).max(1).optional(),
+  frequencyPenalty: z.number().min(-2).max(2).optional(),
+  presencePenalty: z.number().min(-2).max(2).optional(),
+  repetitionPenalty: z.number().min(0.1).max(10).optional(),
+  /** Pairs of a token, which comes once only, and what is added to its logit; -100 bans it. */
+  logitBias: z.array(z.tuple([z.int().nonnegative(), z.number().min(-100).max(100)])).max(maximumBiases).optional(),
+  /** Neither end tokens nor stop sequences end the text before it has that many tokens. */
+  minTokens: z.int().nonnegative().optional(),
   /** The random stream is a pure function of (seed, position). The edge draws one when the client gives none. */
   seed: z.int().nonnegative().max(Number.MAX_SAFE_INTEGER),
 })

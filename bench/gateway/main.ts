@@ -11,6 +11,7 @@ import { Redis } from 'ioredis'
 import { loadSecrets } from '../../cli/start/secrets.ts'
 import { createGrantSigner, promptHash } from '../../shared/grant.ts'
 import { createId } from '../../shared/ids.ts'
+import { jobVersion } from '../../shared/job.ts'
 import type { Job } from '../../shared/job.ts'
 import { modelRegistrationSchema } from '../../shared/model-registration.ts'
 import { jobsKey, modelKey, resultKey } from '../../shared/redis-keys.ts'
@@ -95,7 +96,7 @@ try {
       promptHash: await promptHash(request.prompt),
       limits: { maxTokens: 1 },
     })
-    return { version: 1, id, model, class: 'interactive', grant, deadline, trace: id, request }
+    return { version: jobVersion, id, model, class: 'interactive', grant, deadline, trace: id, request }
   }
 
   const connect = (): Redis => {

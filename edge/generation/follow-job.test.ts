@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
+import { jobVersion } from '../../shared/job.ts'
 import type { Job } from '../../shared/job.ts'
 import { createScriptedTokenBus, acceptedEvent, delta, doneEvent } from '../test-support/scripted-token-bus.ts'
 import type { ScriptStep } from '../test-support/scripted-token-bus.ts'
 import { followJob } from './follow-job.ts'
 
 const job: Job = {
-  version: 1,
+  version: jobVersion,
   id: `job_${'a'.repeat(24)}`,
   model: 'm',
   class: 'interactive',

@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { createId, randomBase62 } from '../../shared/ids.ts'
+import { jobVersion } from '../../shared/job.ts'
 import type { Job } from '../../shared/job.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { cancelKey, jobsKey, modelKey, modelsKey, resultKey } from '../../shared/redis-keys.ts'
@@ -35,7 +36,7 @@ const never = new AbortController().signal
 /** Every suite has a model of its own, so that files that run side by side on one Redis do not meet. */
 export function makeJob(model: string): Job {
   return {
-    version: 1,
+    version: jobVersion,
     id: createId('job'),
     model,
     class: 'interactive',

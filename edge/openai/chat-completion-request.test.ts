@@ -1,10 +1,23 @@
 import { expect, test } from 'vitest'
 import { ApiError } from '../../shared/errors.ts'
 import { generationRequestSchema } from '../../shared/job.ts'
+import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { parseChatCompletionRequest } from './chat-completion-request.ts'
 
+const model: ModelRegistration = {
+  id: 'phi-test',
+  weightsDigest: `sha256:${'ab'.repeat(32)}`,
+  precision: 'fp32',
+  contextLength: 8,
+  vocabularySize: 100,
+  licence: 'mit',
+  created: 0,
+  ownedBy: 'test',
+  startedAt: 0,
+}
+
 const hello = [{ role: 'user', content: 'Hello' }]
-const parse = (fields: object) => parseChatCompletionRequest({ model: 'phi-test', messages: hello, ...fields })
+const parse = (fields: object) => parseChatCompletionRequest({ model: model.id, messages: hello, ...fields }, model)
 
 function refusal(fields: object): { code: string; param: string | null } {
   try {
@@ -57,6 +70,11 @@ test.each([
   expect(parse(fields).request.logprobs).toBe(expected)
 })
 
+test('sampling parameters reach the job as they do from completions', () => {
+  const { sampling } = parse({ top_k: 3, presence_penalty: -1, logit_bias: { 99: 100 }, min_tokens: 2, max_completion_tokens: 2 }).request
+  expect(sampling).toMatchObject({ topK: 3, presencePenalty: -1, logitBias: [[99, 100]], minTokens: 2 })
+})
+
 test('either name limits the tokens', () => {
   expect(parse({ max_tokens: 5 }).request.maxTokens).toBe(5)
   expect(parse({ max_completion_tokens: 6 }).request.maxTokens).toBe(6)
@@ -81,6 +99,8 @@ test.each<[object, string, string]>([
   [{ messages: [{ role: 'assistant', content: 'x', tool_calls: [{}] }] }, 'unsupported_parameter', 'messages[0].tool_calls'],
   [{ max_tokens: 0 }, 'invalid_parameter', 'max_tokens'],
   [{ max_tokens: 5, max_completion_tokens: 5 }, 'invalid_parameter', 'max_tokens'],
+  [{ min_tokens: 6, max_completion_tokens: 5 }, 'invalid_parameter', 'min_tokens'],
+  [{ logit_bias: { 100: 1 } }, 'invalid_parameter', 'logit_bias'],
   [{ top_logprobs: 2 }, 'invalid_parameter', 'top_logprobs'],
   [{ logprobs: 5 }, 'invalid_parameter', 'logprobs'],
   [{ response_format: { type: 'json_object' } }, 'unsupported_parameter', 'response_format.type'],

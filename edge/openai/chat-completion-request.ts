@@ -1,6 +1,7 @@
 /** Checks a request to /v1/chat/completions and turns its messages into a prompt that the model was trained to answer. */
 import * as z from 'zod'
 import { maximumTopLogprobs } from '../../shared/job.ts'
+import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { chatStopSequences, renderChatPrompt } from '../chat-prompt.ts'
 import { checkStreamOptions, isEmptyList, isEmptyObject, onlyNeutral, samplingOf, sharedFields, streamingOf, textSchema } from './request-fields.ts'
 import type { ParsedRequest } from './request-fields.ts'
@@ -83,9 +84,10 @@ const chatCompletionSchema = z
     }
   })
 
-export function parseChatCompletionRequest(body: unknown): ParsedRequest {
+export function parseChatCompletionRequest(body: unknown, model: ModelRegistration): ParsedRequest {
   const parameters = parseParameters(chatCompletionSchema, body)
   const prompt = renderChatPrompt(parameters.messages)
+  const maxTokens = parameters.max_completion_tokens ?? parameters.max_tokens ?? null
   return {
     ...streamingOf(parameters),
     // Each message alone and all of them together, as a text may be spread over several messages.
@@ -95,8 +97,8 @@ export function parseChatCompletionRequest(body: unknown): ParsedRequest {
     ],
     request: {
       prompt: { type: 'text', text: prompt },
-      maxTokens: parameters.max_completion_tokens ?? parameters.max_tokens ?? null,
-      sampling: samplingOf(parameters),
+      maxTokens,
+      sampling: samplingOf(parameters, maxTokens, model),
       stop: [...(parameters.stop ?? []), ...chatStopSequences],
       ignoreEos: parameters.ignore_eos ?? false,
       logprobs: parameters.logprobs === true ? (parameters.top_logprobs ?? 0) : null,

@@ -30,7 +30,7 @@ function refusal(fields: object): { code: string; param: string | null } {
 
 test("OpenAI's defaults hold, and null is absence", () => {
   const nothing = { max_tokens: null, temperature: null, top_p: null, seed: null, stop: null, stream: null, stream_options: null, logprobs: null }
-  for (const fields of [{}, { ...nothing, echo: null, n: null, best_of: null, logit_bias: null, suffix: null, user: null, ignore_eos: null }]) {
+  for (const fields of [{}, { ...nothing, echo: null, n: null, best_of: null, logit_bias: null, top_k: null, min_p: null, repetition_penalty: null, min_tokens: null, suffix: null, user: null, ignore_eos: null }]) {
     const parsed = parse(fields)
     expect(parsed).toMatchObject({
       stream: false,
@@ -51,9 +51,16 @@ test("OpenAI's defaults hold, and null is absence", () => {
 
 test('every parameter reaches the job', () => {
   const { request, stream, includeUsage } = parse({
-    max_tokens: 0,
+    max_tokens: 3,
     temperature: 0,
     top_p: 0.5,
+    top_k: 40,
+    min_p: 0.1,
+    frequency_penalty: -2,
+    presence_penalty: 0.5,
+    repetition_penalty: 1.2,
+    logit_bias: { 0: -100, 99: 2.5 },
+    min_tokens: 3,
     seed: 7,
     stop: ['a', 'b'],
     stream: true,
@@ -65,8 +72,22 @@ test('every parameter reaches the job', () => {
   expect({ stream, includeUsage }).toEqual({ stream: true, includeUsage: true })
   expect(request).toEqual({
     prompt: { type: 'text', text: 'Hi' },
-    maxTokens: 0,
-    sampling: { temperature: 0, topP: 0.5, seed: 7 },
+    maxTokens: 3,
+    sampling: {
+      temperature: 0,
+      topP: 0.5,
+      topK: 40,
+      minP: 0.1,
+      frequencyPenalty: -2,
+      presencePenalty: 0.5,
+      repetitionPenalty: 1.2,
+      logitBias: [
+        [0, -100],
+        [99, 2.5],
+      ],
+      minTokens: 3,
+      seed: 7,
+    },
     stop: ['a', 'b'],
     ignoreEos: true,
     logprobs: 5,
@@ -101,6 +122,10 @@ test('top_p 0, which OpenAI allows, is the smallest nucleus', () => {
   expect(topP).toBeLessThan(1e-9)
 })
 
+test.each([0, -1])("top_k %i, vLLM's ways to say all tokens, is no limit", (top_k) => {
+  expect(parse({ top_k }).request.sampling.topK).toBeUndefined()
+})
+
 test.each<[object, string, string]>([
   [{ prompt: undefined }, 'missing_parameter', 'prompt'],
   [{ prompt: null }, 'missing_parameter', 'prompt'],
@@ -132,9 +157,25 @@ test.each<[object, string, string]>([
   [{ n: 2 }, 'unsupported_parameter', 'n'],
   [{ n: 0 }, 'invalid_parameter', 'n'],
   [{ best_of: 2 }, 'unsupported_parameter', 'best_of'],
-  [{ frequency_penalty: 0.5 }, 'unsupported_parameter', 'frequency_penalty'],
-  [{ presence_penalty: 3 }, 'invalid_parameter', 'presence_penalty'],
-  [{ logit_bias: { 5: 1 } }, 'unsupported_parameter', 'logit_bias'],
+  [{ frequency_penalty: 2.5 }, 'invalid_parameter', 'frequency_penalty'],
+  [{ presence_penalty: -3 }, 'invalid_parameter', 'presence_penalty'],
+  [{ repetition_penalty: 0 }, 'invalid_parameter', 'repetition_penalty'],
+  [{ top_k: -2 }, 'invalid_parameter', 'top_k'],
+  [{ top_k: 1.5 }, 'invalid_parameter', 'top_k'],
+  [{ min_p: 1.1 }, 'invalid_parameter', 'min_p'],
+  [{ min_tokens: -1 }, 'invalid_parameter', 'min_tokens'],
+  [{ min_tokens: 17 }, 'invalid_parameter', 'min_tokens'],
+  [{ logit_bias: [1] }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: 'none' }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: { 100: 1 } }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: { '05': 1 } }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: { '-1': 1 } }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: { hello: 1 } }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: JSON.parse('{"__proto__": 1}') as object }, 'invalid_parameter', 'logit_bias'],
+  [{ logit_bias: { 5: 101 } }, 'invalid_parameter', 'logit_bias.5'],
+  [{ logit_bias: { 5: '1' } }, 'invalid_parameter', 'logit_bias.5'],
+  [{ logit_bias: { 5: null } }, 'invalid_parameter', 'logit_bias.5'],
+  [{ logit_bias: Object.fromEntries(Array.from({ length: 1025 }, (_, token) => [token, 1])) }, 'invalid_parameter', 'logit_bias'],
   [{ suffix: 'end' }, 'unsupported_parameter', 'suffix'],
   [{ temprature: 1 }, 'unknown_parameter', 'temprature'],
   [JSON.parse('{"__proto__": 1}') as object, 'unknown_parameter', '__proto__'],
@@ -143,5 +184,5 @@ test.each<[object, string, string]>([
 })
 
 test('values that change nothing are accepted', () => {
-  expect(() => parse({ n: 1, best_of: 1, frequency_penalty: 0, presence_penalty: 0, logit_bias: {}, suffix: '', user: 'u' })).not.toThrow()
+  expect(() => parse({ n: 1, best_of: 1, frequency_penalty: 0, presence_penalty: 0, repetition_penalty: 1, min_p: 0, min_tokens: 0, logit_bias: {}, suffix: '', user: 'u' })).not.toThrow()
 })

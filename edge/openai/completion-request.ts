@@ -32,13 +32,14 @@ const completionSchema = z
 export function parseCompletionRequest(body: unknown, model: ModelRegistration): ParsedRequest {
   const parameters = parseParameters(completionSchema, body)
   const prompt = readPrompt(parameters.prompt, model)
+  const maxTokens = parameters.max_tokens ?? defaultMaxTokens
   return {
     ...streamingOf(parameters),
     textsToModerate: prompt.type === 'text' ? [{ param: 'prompt', text: prompt.text }] : [],
     request: {
       prompt,
-      maxTokens: parameters.max_tokens ?? defaultMaxTokens,
-      sampling: samplingOf(parameters),
+      maxTokens,
+      sampling: samplingOf(parameters, maxTokens, model),
       stop: parameters.stop ?? [],
       ignoreEos: parameters.ignore_eos ?? false,
       logprobs: parameters.logprobs ?? null,

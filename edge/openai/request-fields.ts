@@ -4,8 +4,10 @@
  * Where OpenAI's schema allows null, null means absent.
  */
 import * as z from 'zod'
-import { maximumStopSequences } from '../../shared/job.ts'
+import { apiError } from '../../shared/errors.ts'
+import { maximumBiases, maximumStopSequences } from '../../shared/job.ts'
 import type { GenerationRequest, Sampling } from '../../shared/job.ts'
+import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { unsupportedIssue } from './validation.ts'
 
 /** A request of either kind, reduced to what the rest of the edge needs. */
@@ -29,15 +31,6 @@ export const isEmptyObject = (value: unknown): boolean => typeof value === 'obje
 
 /** A lone surrogate has no UTF-8 form; it becomes U+FFFD here, so that text, hash and tokens agree everywhere. */
 export const textSchema = z.string().transform((text) => text.toWellFormed())
-
-const penalty = z
-  .number()
-  .min(-2)
-  .max(2)
-  .superRefine((value, context) => {
-    if (value !== 0) context.addIssue(unsupportedIssue('Penalties are not applied by this gateway; leave them at 0.'))
-  })
-  .nullish()
 
 const stopSchema = z
   .preprocess(
@@ -67,9 +60,15 @@ export const sharedFields = {
       if (value > 1) context.addIssue(unsupportedIssue('Only one choice per request is offered; send several requests instead.'))
     })
     .nullish(),
-  frequency_penalty: penalty,
-  presence_penalty: penalty,
-  logit_bias: onlyNeutral('Logit bias is not applied by this gateway.', isEmptyObject),
+  frequency_penalty: z.number().min(-2).max(2).nullish(),
+  presence_penalty: z.number().min(-2).max(2).nullish(),
+  /** Checked by `readLogitBias`. */
+  logit_bias: z.unknown().optional(),
+  // Extensions, under vLLM's names. Its -1 and 0 for "no limit" are understood.
+  top_k: z.int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  repetition_penalty: z.number().min(0.1).max(10).nullish(),
+  min_tokens: z.int().min(0).nullish(),
   /** Extension: go on past the end-of-text token, for measurements that need an exact number of tokens. */
   ignore_eos: z.boolean().nullish(),
 }
@@ -80,6 +79,13 @@ interface SharedParameters {
   readonly temperature?: number | null | undefined
   readonly top_p?: number | null | undefined
   readonly seed?: number | null | undefined
+  readonly top_k?: number | null | undefined
+  readonly min_p?: number | null | undefined
+  readonly frequency_penalty?: number | null | undefined
+  readonly presence_penalty?: number | null | undefined
+  readonly repetition_penalty?: number | null | undefined
+  readonly logit_bias?: unknown
+  readonly min_tokens?: number | null | undefined
 }
 
 /** OpenAI refuses stream_options without stream; to be used as a refinement of a whole request. */
@@ -93,14 +99,41 @@ export function streamingOf(parameters: SharedParameters): Pick<ParsedRequest, '
   return { stream: parameters.stream === true, includeUsage: parameters.stream_options?.include_usage === true }
 }
 
-export function samplingOf({ temperature, top_p: topP, seed }: SharedParameters): Sampling {
+/** Throws `invalid_parameter` for what the schema left to check. `maxTokens` is null where the context is the limit. */
+export function samplingOf(parameters: SharedParameters, maxTokens: number | null, model: ModelRegistration): Sampling {
+  if (maxTokens !== null && (parameters.min_tokens ?? 0) > maxTokens) {
+    throw apiError('invalid_parameter', `Invalid value for 'min_tokens': at most ${maxTokens} tokens are generated.`, { param: 'min_tokens' })
+  }
+  const { top_k: topK, seed } = parameters
   return {
-    temperature: temperature ?? 1,
+    temperature: parameters.temperature ?? 1,
     // OpenAI allows 0; the smallest nucleus holds the likeliest token alone, and so does this one.
-    topP: Math.max(topP ?? 1, Number.EPSILON),
+    topP: Math.max(parameters.top_p ?? 1, Number.EPSILON),
+    topK: topK != null && topK > 0 ? topK : undefined,
+    minP: parameters.min_p ?? undefined,
+    frequencyPenalty: parameters.frequency_penalty ?? undefined,
+    presencePenalty: parameters.presence_penalty ?? undefined,
+    repetitionPenalty: parameters.repetition_penalty ?? undefined,
+    logitBias: readLogitBias(parameters.logit_bias, model),
+    minTokens: parameters.min_tokens ?? undefined,
     // OpenAI's seeds may be negative: two's complement in 53 bits maps them onto the job's range.
     seed: seed == null ? randomSeed() : Number(BigInt.asUintN(53, BigInt(seed))),
   }
+}
+
+/** OpenAI's `logit_bias`: an object from token ids, as strings, to numbers from -100 to 100. */
+function readLogitBias(value: unknown, { vocabularySize }: ModelRegistration): Sampling['logitBias'] {
+  if (value === undefined || value === null) return undefined
+  const refuse = (requirement: string, param = 'logit_bias'): Error => apiError('invalid_parameter', `Invalid value for '${param}': ${requirement}.`, { param })
+  if (typeof value !== 'object' || Array.isArray(value)) throw refuse('it must be an object from token ids to numbers')
+  const entries = Object.entries(value)
+  if (entries.length > maximumBiases) throw refuse(`it may hold ${maximumBiases} tokens at most`)
+  return entries.map(([id, bias]: [string, unknown]): [number, number] => {
+    const token = /^(0|[1-9]\d{0,9})$/.test(id) ? Number(id) : vocabularySize
+    if (token >= vocabularySize) throw refuse(`its keys must be token ids from 0 to ${vocabularySize - 1}`)
+    if (typeof bias !== 'number' || !(Math.abs(bias) <= 100)) throw refuse('it must be a number from -100 to 100', `logit_bias.${id}`)
+    return [token, bias]
+  })
 }
 
 /** 53 random bits, all that a JSON number holds exactly. */

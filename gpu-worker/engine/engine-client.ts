@@ -6,6 +6,7 @@ import type { Worker } from 'node:worker_threads'
 import { EngineError } from './engine.ts'
 import type { Engine, EngineDescription, EngineStatistics, SequenceRequest, SequenceStep } from './engine.ts'
 import type { EngineCommand, EngineReport, SequenceUpdate } from './engine-messages.ts'
+import { bansEverything } from './logits-processing.ts'
 
 /** What has arrived for a sequence and was not yielded yet. */
 interface Inbox {
@@ -111,9 +112,11 @@ export async function connectEngine(thread: Worker, description: EngineDescripti
 }
 
 /** Throws `RangeError` for a request that no caller should make; one bad sequence could stop others beside it. */
-function checkRequest({ tokens, maxTokens, logprobs, scorePrompt }: SequenceRequest, { contextLength, vocabularySize }: EngineDescription): void {
+function checkRequest(request: SequenceRequest, { contextLength, vocabularySize }: EngineDescription): void {
+  const { tokens, maxTokens, logprobs, scorePrompt } = request
   const isCount = (value: number): boolean => Number.isInteger(value) && value >= 0
   if (tokens.length === 0) throw new RangeError('A sequence needs at least one token.')
+  if (bansEverything(request, vocabularySize)) throw new RangeError('A sequence needs a token that it may take.')
   if (!tokens.every((token) => isCount(token) && token < vocabularySize)) throw new RangeError(`Tokens are 0 to ${vocabularySize - 1}.`)
   if (!isCount(maxTokens)) throw new RangeError('The tokens to sample must be a count.')
   // By the worst case: what has started must never run out of its slot.

@@ -16,6 +16,8 @@ import type { EngineStatistics, SequenceRequest, SequenceStep, TokenScore } from
 import type { SequenceUpdate } from './engine-messages.ts'
 import type { ForwardPass } from './forward-pass.ts'
 import type { KeyValueCache } from './key-value-cache.ts'
+import { createLogitsProcessing } from './logits-processing.ts'
+import type { LogitsProcessing } from './logits-processing.ts'
 import type { PrefixStore, PromptPrefix } from './prefix-store.ts'
 import type { Sampler } from './sampler.ts'
 import { createScheduler } from './scheduler.ts'
@@ -51,6 +53,8 @@ const restoredPerCharge = 16
 interface Sequence {
   readonly id: number
   readonly request: SequenceRequest
+  /** What it does to the model's logits; null for nothing. */
+  readonly processing: LogitsProcessing | null
   /** What it shares with other prompts; null until its prefill begins. */
   prefix: PromptPrefix | null
   /** Positions that are in the cache. */
@@ -105,8 +109,9 @@ export function createGenerationLoop({ forwardPass, cache, prefixes, sampler, vo
   /** Samples the next token; returns whether the sequence has ended with it. */
   function takeToken(sequence: Sequence, logits: Float32Array): boolean {
     const { request } = sequence
-    const token = sampler.sample(logits, request.sampling, request.tokens.length + sequence.sampled)
+    const token = sampler.sample(logits, request.sampling, request.tokens.length + sequence.sampled, sequence.processing)
     const score = request.logprobs === null ? null : sampler.score(logits, token, request.logprobs)
+    sequence.processing?.push(token)
     sequence.lastToken = token
     sequence.sampled++
     emit(sequence, { type: 'token', token, score })
@@ -207,7 +212,8 @@ export function createGenerationLoop({ forwardPass, cache, prefixes, sampler, vo
 
   return {
     start(id, request) {
-      const sequence: Sequence = { id, request, prefix: null, length: 0, lastToken: 0, sampled: 0, promptScores: [] }
+      const processing = createLogitsProcessing(request)
+      const sequence: Sequence = { id, request, processing, prefix: null, length: 0, lastToken: 0, sampled: 0, promptScores: [] }
       sequences.set(id, sequence)
       scheduler.add(sequence)
     },

@@ -36,7 +36,7 @@ export interface GenerationEnd {
 export async function generateText(options: GenerationOptions): Promise<GenerationEnd | null> {
   const { engine, tokenizer, policy, request, prompt, publish, onToken, signal } = options
   const scored = request.logprobs !== null
-  const release = createTextRelease({ tokenizer, stop: request.stop, policy, scored })
+  const release = createTextRelease({ tokenizer, stop: request.stop, minTokens: request.sampling.minTokens ?? 0, policy, scored })
   const sequence: SequenceRequest = {
     tokens: prompt.tokens,
     maxTokens: prompt.maxTokens,

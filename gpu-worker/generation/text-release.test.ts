@@ -20,8 +20,8 @@ function tokenizerOf(pieces: readonly Uint8Array[]): Tokenizer {
 }
 
 /** All events after each token, and at the end. */
-function releaseAll(pieces: readonly Uint8Array[], stop: readonly string[]): { moments: StreamEvent[][]; state: string } {
-  const release = createTextRelease({ tokenizer: tokenizerOf(pieces), stop, policy, scored: true })
+function releaseAll(pieces: readonly Uint8Array[], stop: readonly string[], minTokens = 0): { moments: StreamEvent[][]; state: string } {
+  const release = createTextRelease({ tokenizer: tokenizerOf(pieces), stop, minTokens, policy, scored: true })
   const moments: StreamEvent[][] = []
   const look = (): void => void moments.push([...(moments.at(-1) ?? []), ...release.take()])
   pieces.forEach((_, token) => {
@@ -79,6 +79,12 @@ test('however a text is cut into tokens, the same leaves, and scores never go ah
   }
   expect(fc.check(fc.property(cutText(words), holds), { numRuns: 300 })).toMatchObject({ failed: false })
   expect(fc.check(fc.property(cutText(fc.string({ unit: 'grapheme', maxLength: 80 })), holds), { numRuns: 200 })).toMatchObject({ failed: false })
+})
+
+test('a stop sequence counts only where it lies behind the first tokens that there must be', () => {
+  const pieces = ['a ST', 'OP b', ' c ST', 'OP d'].map((piece) => Buffer.from(piece))
+  const textWith = (minTokens: number): string => textIn(releaseAll(pieces, ['STOP'], minTokens).moments.at(-1)!)
+  expect([0, 1, 2, 3, 4].map(textWith)).toEqual(['a ', 'a STOP b c ', 'a STOP b c ', 'a STOP b c STOP d', 'a STOP b c STOP d'])
 })
 
 test('a character that is never completed shows as U+FFFD at the end, with its scores', () => {

@@ -34,12 +34,14 @@ export interface TextRelease {
 export interface TextReleaseOptions {
   readonly tokenizer: Tokenizer
   readonly stop: readonly string[]
+  /** Tokens in whose text stop sequences are not looked for. */
+  readonly minTokens: number
   readonly policy: Policy
   /** Whether deltas carry scores. */
   readonly scored: boolean
 }
 
-export function createTextRelease({ tokenizer, stop, policy, scored }: TextReleaseOptions): TextRelease {
+export function createTextRelease({ tokenizer, stop, minTokens, policy, scored }: TextReleaseOptions): TextRelease {
   const detokenizer = createDetokenizer(tokenizer)
   const stopMatcher = createStopMatcher(stop)
   const sluice = createSluice(policy)
@@ -49,6 +51,7 @@ export function createTextRelease({ tokenizer, stop, policy, scored }: TextRelea
   let detokenized = 0
   let released = 0
   let held: HeldScore[] = []
+  let pushedTokens = 0
 
   function detokenize(token: number, score: TokenScore | null): string {
     const text = detokenizer.push(token)
@@ -89,7 +92,10 @@ export function createTextRelease({ tokenizer, stop, policy, scored }: TextRelea
     },
     pushToken(token, score) {
       if (state !== 'open') return
-      pushCompletion(detokenize(token, score))
+      pushedTokens += 1
+      const text = detokenize(token, score)
+      if (pushedTokens > minTokens) pushCompletion(text)
+      else publish(sluice.push(text))
     },
     end() {
       if (state === 'open') pushCompletion(detokenizer.end())

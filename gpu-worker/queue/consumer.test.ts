@@ -178,7 +178,7 @@ test.each([
   ['no field of that name', 'other', () => 'x', []],
   ['not JSON', 'job', () => '{"id":', []],
   ['not an object', 'job', () => '[]', []],
-  ['an unknown version', 'job', (job: Job) => JSON.stringify({ ...job, version: 2 }), [{ type: 'error', code: 'internal_error' }]],
+  ['an unknown version', 'job', (job: Job) => JSON.stringify({ ...job, version: job.version + 1 }), [{ type: 'error', code: 'internal_error' }]],
   ['a missing request', 'job', (job: Job) => JSON.stringify({ ...job, request: undefined }), [{ type: 'error', code: 'internal_error' }]],
   ['a hostile id', 'job', (job: Job) => JSON.stringify({ ...job, id: '../../x' }), []],
 ] as const)('an entry that is not a job is answered where it can be and put aside: %s', async (_name, field, value, answer) => {
