@@ -103,6 +103,23 @@ describe('text', () => {
     expect(new Set(typesOf(events.slice(1, -2)))).toEqual(new Set(['delta']))
   })
 
+  test('its key alone shares what was computed for it', async () => {
+    const scopes: (string | undefined)[] = []
+    const { engine } = model
+    const observed: ScriptedModel = {
+      ...model,
+      engine: {
+        ...engine,
+        generate(request, signal) {
+          scopes.push(request.isolation)
+          return engine.generate(request, signal)
+        },
+      },
+    }
+    await run(await prompted('Go', { maxTokens: 1 }), observed)
+    expect(scopes).toEqual(['key_test'])
+  })
+
   test('it ends after max_tokens', async () => {
     const { events } = await run(await prompted('Go', { maxTokens: 3 }))
     expect(textOf(events)).toBe(story.slice(0, 3).join(''))

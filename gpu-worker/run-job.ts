@@ -96,7 +96,7 @@ export function createJobRunner(options: JobRunnerOptions): (job: Job, signal: A
     async function generate(): Promise<GenerationEnd | null> {
       if (start.attempt > maximumAttempts) throw apiError('worker_lost', `The job was given up: ${maximumAttempts} workers ended while they ran it.`)
       if (start.deltas > 0) throw apiError('worker_lost', 'The worker ended in the middle of the text.')
-      await verifyGrant(job, description.weightsDigest)
+      const { sub: keyId } = await verifyGrant(job, description.weightsDigest)
       if (start.cancelReason !== null) stopFor({ type: 'cancelled', reason: start.cancelReason })
       if (remainingMs <= 0) stopFor({ type: 'deadline' })
       if (stopping.signal.aborted) return null
@@ -109,6 +109,8 @@ export function createJobRunner(options: JobRunnerOptions): (job: Job, signal: A
         tokenizer,
         policy,
         request: job.request,
+        // How fast an answer begins must not tell one key what another has asked.
+        isolation: keyId,
         prompt,
         publish,
         onToken: () => (completionTokens += 1),

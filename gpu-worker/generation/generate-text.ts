@@ -16,6 +16,8 @@ export interface GenerationOptions {
   readonly policy: Policy
   readonly request: GenerationRequest
   readonly prompt: PreparedPrompt
+  /** Prompts share computed beginnings within this scope only. */
+  readonly isolation: string
   /** Called after each batch of steps, often without events: withheld text makes none. */
   readonly publish: (events: readonly StreamEvent[]) => void
   /**
@@ -34,7 +36,7 @@ export interface GenerationEnd {
 
 /** Resolves with null when the signal stopped it. Throws `EngineError`. */
 export async function generateText(options: GenerationOptions): Promise<GenerationEnd | null> {
-  const { engine, tokenizer, policy, request, prompt, publish, onToken, signal } = options
+  const { engine, tokenizer, policy, request, prompt, isolation, publish, onToken, signal } = options
   const scored = request.logprobs !== null
   const release = createTextRelease({ tokenizer, stop: request.stop, minTokens: request.sampling.minTokens ?? 0, policy, scored })
   const sequence: SequenceRequest = {
@@ -44,6 +46,7 @@ export async function generateText(options: GenerationOptions): Promise<Generati
     endTokens: request.ignoreEos ? [] : engine.description.endTokens,
     logprobs: request.logprobs,
     scorePrompt: scored && request.echo,
+    isolation,
   }
   const echoed = prompt.tokens.slice(prompt.startTokens)
   if (request.echo && !sequence.scorePrompt) {
