@@ -1,6 +1,6 @@
 /**
  * The precisions that a checkpoint can be compiled to, and which encoding each of its tensors gets. What each costs in
- * quality is in docs/models.md; why it is as it is, in docs/decisions/0007-quantisation.md.
+ * quality is in docs/models.md; why it is as it is, in docs/decisions/0008-quantisation.md.
  */
 import type { Manifest } from './manifest.ts'
 import { modelError } from './model-error.ts'
