@@ -1,7 +1,8 @@
 /**
- * What continuous batching is worth: one trace of requests with Poisson arrivals, fed to one engine in three ways in the
- * same run (see trace.ts), and what a client would see of it: time to the first token, gaps between tokens, tokens per
- * second. Before, the bound on the gap is measured on the idle engine: the dearest turn that its rules allow.
+ * What continuous batching is worth: traces of requests with Poisson arrivals, each fed to one engine in three ways in
+ * turn (see trace.ts), and what a client would see of it: time to the first token, gaps between tokens, tokens per
+ * second. Before, the bound on the gap is measured on the idle engine: the dearest turn that its rules allow. Whatever
+ * else the machine does falls on all three ways alike only if there are several rounds.
  *
  * The model is random and of middling size. Arrivals are given as a load, the multiple of what one request at a time can
  * serve: below 1 all three ways keep up, above 1 the queue of one at a time grows as long as the trace lasts.
@@ -15,11 +16,12 @@ import type { Engine } from '../../gpu-worker/engine/engine.ts'
 import { compileCheckpoint } from '../../gpu-worker/model/compile.ts'
 import { tinyConfiguration, writeRandomCheckpoint } from '../../gpu-worker/model/random-checkpoint.ts'
 import { uniformGenerator } from '../../gpu-worker/model/random-numbers.ts'
-import { gates, makeTrace, plainRequest, play } from './trace.ts'
+import { gates, makeTrace, nothing, plainRequest, play, together } from './trace.ts'
 import type { Measurement } from './trace.ts'
 
 const help = `node bench/scheduler/main.ts [options]
-  --requests N     requests of the trace (60)
+  --requests N     requests of a trace (40)
+  --rounds N       traces for each load (3)
   --load A,B,…     arrivals, as multiples of what one request at a time can serve (0.7,1.8)
   --slots N        sequences side by side, and the size of a static batch (16)
   --chunk N        prompt tokens per turn at most (128)
@@ -28,11 +30,12 @@ const help = `node bench/scheduler/main.ts [options]
   --vocabulary N   its vocabulary (8192)
   --precision P    fp32, or what else the compiler offers (fp32)
   --threads N      default one per physical core
-  --seed N         of the trace (1)`
+  --seed N         of the traces (1)`
 
 const { values: options } = parseArgs({
   options: {
-    requests: { type: 'string', default: '60' },
+    requests: { type: 'string', default: '40' },
+    rounds: { type: 'string', default: '3' },
     load: { type: 'string', default: '0.7,1.8' },
     slots: { type: 'string', default: '16' },
     chunk: { type: 'string', default: '128' },
@@ -51,6 +54,8 @@ if (options.help) {
 }
 const promptTokens = [20, 1500] as const
 const answerTokens = [16, 256] as const
+const requests = Number(options.requests)
+const rounds = Number(options.rounds)
 const slots = Number(options.slots)
 const chunkTokens = Number(options.chunk)
 const hiddenSize = Number(options.hidden)
@@ -87,13 +92,20 @@ try {
   console.log(`dearest turn: ${bound.chunk.toFixed(0)} ms of prompts + ${bound.decode.toFixed(0)} ms for ${slots} tokens = ${bound.total.toFixed(0)} ms, the bound on the gap`)
   console.log(`one request at a time: ${alone.toFixed(2)} s each`)
   for (const load of options.load.split(',').map(Number)) {
-    const trace = makeTrace({ requests: Number(options.requests), rate: load / alone, promptTokens, answerTokens, vocabularySize, uniform })
-    const results: [string, Measurement][] = []
-    for (const [way, gate] of Object.entries(gates)) {
-      process.stderr.write(`load ${load}: ${way}\n`)
-      results.push([way, await play(engine, trace, gate(slots), `${load} ${way}`)])
+    const results = new Map<string, Measurement>()
+    const ways = Object.entries(gates)
+    for (let round = 0; round < rounds; round++) {
+      const trace = makeTrace({ requests, rate: load / alone, promptTokens, answerTokens, vocabularySize, uniform })
+      for (const [way, gate] of ways) {
+        process.stderr.write(`load ${load}, round ${round + 1} of ${rounds}: ${way}\n`)
+        const played = await play(engine, trace, gate(slots), `${load} ${round} ${way}`)
+        results.set(way, together(results.get(way) ?? nothing, played))
+      }
+      // The one that was first is last in the next round.
+      ways.push(...ways.splice(0, 1))
     }
-    print(`load ${load}: ${(load / alone).toFixed(2)} requests/s, ${trace.length} requests`, results, bound.total)
+    const ordered = Object.keys(gates).map((way): [string, Measurement] => [way, results.get(way)!])
+    print(`load ${load}: ${(load / alone).toFixed(2)} requests/s, ${rounds} rounds of ${requests}`, ordered, bound.total)
   }
 } finally {
   await engine?.close()
@@ -141,13 +153,13 @@ function quantile(values: readonly number[], q: number): number {
 
 /** Each figure of a peer with its ratio to ours, the first row. */
 function print(title: string, results: readonly [string, Measurement][], boundMs: number): void {
-  const figures = results.map(([, { first, gaps, tokensPerSecond }]) => [
+  const figures = results.map(([, { first, gaps, tokens, milliseconds }]) => [
     quantile(first, 0.5),
     quantile(first, 0.99),
     quantile(gaps, 0.5),
     quantile(gaps, 0.99),
     Math.max(...gaps),
-    tokensPerSecond,
+    (1000 * tokens) / milliseconds,
   ])
   const table = [
     ['', 'first token p50 ms', 'p99', 'gap p50 ms', 'p99', 'largest', 'tokens/s'],

@@ -71,7 +71,19 @@ export interface Measurement {
   readonly first: readonly number[]
   /** Milliseconds between tokens of one sequence, all sequences together. */
   readonly gaps: readonly number[]
-  readonly tokensPerSecond: number
+  readonly tokens: number
+  readonly milliseconds: number
+}
+
+export const nothing: Measurement = { first: [], gaps: [], tokens: 0, milliseconds: 0 }
+
+export function together(a: Measurement, b: Measurement): Measurement {
+  return {
+    first: [...a.first, ...b.first],
+    gaps: [...a.gaps, ...b.gaps],
+    tokens: a.tokens + b.tokens,
+    milliseconds: a.milliseconds + b.milliseconds,
+  }
 }
 
 /** Plays the trace in real time; `isolation` keeps it from reusing the prompts of an earlier playing. */
@@ -99,5 +111,5 @@ export async function play(engine: Engine, trace: readonly Arrival[], gate: Gate
       end()
     }),
   )
-  return { first, gaps, tokensPerSecond: (1000 * tokens) / (performance.now() - began) }
+  return { first, gaps, tokens, milliseconds: performance.now() - began }
 }
