@@ -7,7 +7,8 @@
  *     weights.bin     its tensors, as ONNX external data
  *     tokenizer.json  the checkpoint's own, byte for byte (tokenizer_config.json too where the checkpoint has one)
  *
- * Graph, with B sequences, S new tokens each, M = `contextLength`, L layers, H heads of size D, vocabulary V:
+ * Graph, with B sequences, S new tokens each, slots of M positions (at most `contextLength`), L layers, H heads of size D,
+ * vocabulary V:
  *     in   input_ids i64 [B,S]   bs i64 [3] = [B,S,-1]   seqlens_k i32 [B] (total length - 1)   total_seq i32 scalar (the
  *          maximum)   logit_idx i64 [R] (row b*S + s of every position whose logits are wanted)
  *          past_k.<l>, past_v.<l>  <kvType> [B,H,M,D]
