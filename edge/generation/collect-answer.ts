@@ -1,28 +1,41 @@
 /**
- * A job's events gathered into one whole answer, for requests that do not stream. Nothing is written before the end,
- * so a bare workerd does not notice a client that merely closes its side of the TCP connection meanwhile (half-closed
- * is legal); the job then runs to its own end. A reset connection, or a proxy that passes the leaving on, is noticed.
+ * The events of a request's jobs gathered into whole texts, for requests that do not stream. Nothing is written before
+ * the end, so a bare workerd does not notice a client that merely closes its side of the TCP connection meanwhile
+ * (half-closed is legal); the jobs then run to their own end. A reset connection, or a proxy that passes the leaving
+ * on, is noticed.
  */
-import type { ScoredToken } from '../../shared/stream-events.ts'
-import type { TokenUsage, WholeAnswer } from '../openai/answer-format.ts'
+import type { FinishReason, ScoredToken } from '../../shared/stream-events.ts'
+import type { TokenUsage, WholeText } from '../openai/answer-format.ts'
 import { errorOfEvent } from './error-of-event.ts'
-import type { JobFollower } from './follow-job.ts'
+import type { TextsFollower } from './follow-together.ts'
 
-/** Throws the error that the job ended with; a part of an answer is never returned as if it were the whole. */
-export async function collectAnswer(follower: JobFollower): Promise<WholeAnswer> {
-  let text = ''
-  let usage: TokenUsage | undefined
-  const logprobs: ScoredToken[] = []
+export interface CollectedText extends WholeText {
+  readonly usage: TokenUsage | undefined
+}
+
+interface Gathering {
+  text: string
+  readonly logprobs: ScoredToken[]
+  usage: TokenUsage | undefined
+  finishReason: FinishReason | undefined
+}
+
+/** One text per job. Throws the first error that a job ended with; a part of an answer is never returned as if it were the whole. */
+export async function collectAnswer(follower: TextsFollower, count: number): Promise<readonly CollectedText[]> {
+  const texts = Array.from({ length: count }, (): Gathering => ({ text: '', logprobs: [], usage: undefined, finishReason: undefined }))
   for (;;) {
     const entries = await follower.next()
     if (entries === 'silence') continue
-    for (const { event } of entries) {
+    for (const { text: index, event } of entries) {
+      const gathering = texts[index]!
       if (event.type === 'delta') {
-        text += event.text
-        for (const token of event.logprobs ?? []) logprobs.push(token)
-      } else if (event.type === 'usage') usage = event
+        gathering.text += event.text
+        for (const token of event.logprobs ?? []) gathering.logprobs.push(token)
+      } else if (event.type === 'usage') gathering.usage = event
       else if (event.type === 'error') throw errorOfEvent(event)
-      else if (event.type === 'done') return { text, logprobs, usage, finishReason: event.finishReason }
+      else if (event.type === 'done') gathering.finishReason = event.finishReason
     }
+    const whole = texts.flatMap(({ finishReason, ...rest }) => (finishReason === undefined ? [] : [{ ...rest, finishReason }]))
+    if (whole.length === count) return whole
   }
 }

@@ -1,21 +1,24 @@
 /**
- * From a checked request to the HTTP answer: moderate the prompt, sign and enqueue the job, follow its events. Status
- * 200 of a stream is held back until the worker has accepted the job, so that what the worker finds wrong is an HTTP
- * error like any other; a job that waits in the queue for longer gets its 200 with comments in the meantime.
+ * From a checked request to the HTTP answer: moderate the prompts, sign and enqueue the jobs, one for each text, follow
+ * their events. They succeed together: when one fails, the others are cancelled. Status 200 of a stream is held back until
+ * the workers have accepted the jobs, so that what a worker finds wrong is an HTTP error like any other; jobs that wait
+ * in the queue for longer get their 200 with comments in the meantime.
  */
 import type { Policy } from '../../safety/policy.ts'
 import type { GrantContent } from '../../shared/grant.ts'
+import type { Job } from '../../shared/job.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'
-import type { StreamEntry } from '../../shared/stream-events.ts'
 import type { TokenBus } from '../hub/token-bus.ts'
 import type { LicenceAcceptance, ResearchKey } from '../keys/key-store.ts'
 import type { AnswerFormat, AnswerHeader } from '../openai/answer-format.ts'
 import type { ParsedRequest } from '../openai/request-fields.ts'
+import { chooseBest, totalUsage } from './choose-best.ts'
 import { collectAnswer } from './collect-answer.ts'
 import { createJob } from './create-job.ts'
 import { errorOfEvent } from './error-of-event.ts'
 import { followJob } from './follow-job.ts'
-import type { JobFollower } from './follow-job.ts'
+import { followTogether } from './follow-together.ts'
+import type { TextEntry, TextsFollower } from './follow-together.ts'
 import { moderatePrompt } from './moderate-prompt.ts'
 import { streamAnswer } from './stream-answer.ts'
 
@@ -55,39 +58,63 @@ export type Generated =
 
 /** Throws `content_filter`, `queue_unavailable`, `deadline_exceeded`, `cancelled`, or the error that the worker ended the job with. */
 export async function generate(dependencies: GenerationDependencies, input: GenerationInput): Promise<Generated> {
-  const { bus, now, timing } = dependencies
+  const { now, timing } = dependencies
   const { parsed, model, signal } = input
   moderatePrompt(parsed.textsToModerate, dependencies.policy)
 
   const startedAt = now()
   const deadline = startedAt + timing.jobDeadlineMs
-  const job = await createJob({ ...input, request: parsed.request, deadline }, dependencies.signGrant)
+  const jobs = await Promise.all(parsed.requests.map((request) => createJob({ ...input, request, deadline }, dependencies.signGrant)))
   const format = input.createFormat({
-    jobId: job.id,
+    jobId: jobs[0]!.id,
     model,
     created: Math.floor(startedAt / 1_000),
     includeUsage: parsed.stream && parsed.includeUsage,
-    withLogprobs: parsed.request.logprobs !== null,
+    withLogprobs: parsed.withLogprobs,
   })
-  const follower = followJob(await bus.submit(job, signal), { signal, deadline, now })
-
-  if (!parsed.stream) return { type: 'whole', body: format.whole(await collectAnswer(follower)) }
-  const heard = await untilAccepted(follower, now() + timing.commitAfterMs, now)
-  const { includeUsage } = parsed
-  const { keepAliveMs } = timing
-  return { type: 'stream', open: (onEnd) => streamAnswer({ follower, signal, format, heard, includeUsage, keepAliveMs, onEnd }) }
+  const follower = await submitTogether(jobs, deadline, dependencies, signal)
+  try {
+    if (!parsed.stream) {
+      const texts = await collectAnswer(follower, jobs.length)
+      const usage = totalUsage(texts.map((text) => text.usage), parsed.candidates)
+      return { type: 'whole', body: format.whole(chooseBest(texts, parsed), usage) }
+    }
+    const heard = await untilAccepted(follower, jobs.length, now() + timing.commitAfterMs, now)
+    const { includeUsage, candidates } = parsed
+    const { keepAliveMs } = timing
+    const choices = jobs.length
+    return { type: 'stream', open: (onEnd) => streamAnswer({ follower, choices, candidates, signal, format, heard, includeUsage, keepAliveMs, onEnd }) }
+  } catch (error) {
+    follower.stop()
+    throw error
+  }
 }
 
-/** The entries up to the worker's first word on the job, or those that came before `commitAt`. Throws the job's error. */
-async function untilAccepted(follower: JobFollower, commitAt: number, now: () => number): Promise<readonly StreamEntry[]> {
-  const heard: StreamEntry[] = []
+/** Throws `queue_unavailable` when one of the jobs can not be queued; the others are then cancelled. */
+async function submitTogether(jobs: readonly Job[], deadline: number, { bus, now }: GenerationDependencies, signal: AbortSignal): Promise<TextsFollower> {
+  const submissions = await Promise.allSettled(jobs.map((job) => bus.submit(job, signal)))
+  const follower = followTogether(submissions.flatMap((one) => (one.status === 'fulfilled' ? [followJob(one.value, { signal, deadline, now })] : [])))
+  const failed = submissions.find((one) => one.status === 'rejected')
+  if (failed === undefined) return follower
+  follower.stop()
+  throw failed.reason
+}
+
+/**
+ * The entries up to the workers' first word on every job, or the first text of one, or those that came before `commitAt`.
+ * Throws a job's error.
+ */
+async function untilAccepted(follower: TextsFollower, count: number, commitAt: number, now: () => number): Promise<readonly TextEntry[]> {
+  const heard: TextEntry[] = []
+  const accepted = new Set<number>()
   for (;;) {
     const entries = await follower.next(commitAt - now())
     if (entries === 'silence') return heard
     for (const entry of entries) {
       if (entry.event.type === 'error') throw errorOfEvent(entry.event)
       heard.push(entry)
+      if (entry.event.type !== 'position') accepted.add(entry.text)
     }
-    if (heard.some(({ event }) => event.type !== 'position')) return heard
+    if (accepted.size === count || heard.some(({ event }) => event.type === 'delta')) return heard
   }
 }

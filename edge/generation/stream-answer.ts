@@ -1,23 +1,27 @@
 /**
- * A job's events as a stream of server-sent events. Each pull of the client's side takes what has arrived and writes
+ * The events of a request's jobs as one stream of server-sent events, each job a choice. Each pull of the client's side takes what has arrived and writes
  * it at once, so a slow client slows the reading and a fast one gets few large writes. Exactly one end: `[DONE]` after
- * success, or an error message and nothing after it.
+ * success of all of them, or an error message and nothing after it.
  */
 import { apiError, errorBody } from '../../shared/errors.ts'
-import type { StreamEntry } from '../../shared/stream-events.ts'
 import type { AnswerFormat, TokenUsage } from '../openai/answer-format.ts'
 import { commentMessage, dataMessage, doneMessage } from '../openai/server-sent-events.ts'
-import type { JobFollower } from './follow-job.ts'
+import { totalUsage } from './choose-best.ts'
 import { errorOfEvent } from './error-of-event.ts'
+import type { TextEntry, TextsFollower } from './follow-together.ts'
 
 export interface StreamAnswerOptions {
-  readonly follower: JobFollower
+  readonly follower: TextsFollower
+  /** Number of jobs, which are the choices in their order. */
+  readonly choices: number
+  /** How many of them share a prompt. */
+  readonly candidates: number
   /** Aborts when the client goes away. */
   readonly signal: AbortSignal
   readonly format: AnswerFormat
   readonly includeUsage: boolean
   /** Entries that arrived before the response was committed. */
-  readonly heard: readonly StreamEntry[]
+  readonly heard: readonly TextEntry[]
   /** A comment is sent after this much silence. */
   readonly keepAliveMs: number
   /** Called once, with the error unless the stream ended well. */
@@ -25,12 +29,13 @@ export interface StreamAnswerOptions {
 }
 
 export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8Array> {
-  const { follower, format } = options
+  const { follower, format, choices, candidates } = options
   const encoder = new TextEncoder()
   let heard = options.heard
-  let accepted = false
+  const accepted = new Set<number>()
   let position: number | undefined
-  let usage: TokenUsage | undefined
+  const usages: (TokenUsage | undefined)[] = Array.from({ length: choices }, () => undefined)
+  let open = choices
   let ended = false
 
   const end = (error?: unknown): void => {
@@ -45,27 +50,33 @@ export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8
   }
   options.signal.addEventListener('abort', onClientGone)
 
-  /** The messages of one entry; the last carries the entry's id, as a client has seen the entry only then. */
-  const messages = ({ id, event }: StreamEntry): string => {
+  /**
+   * The messages of one entry; the last carries the entry's id, as a client has seen the entry only then. The entries of
+   * several jobs have no common order that an id could name.
+   */
+  const messages = ({ id: entryId, text: index, event }: TextEntry): string => {
+    const id = choices === 1 ? entryId : undefined
     switch (event.type) {
       case 'position':
         position = event.position
         return ''
       case 'accepted':
         // A second one comes from the worker that took the job over; the client need not know.
-        if (accepted) return ''
-        accepted = true
-        return withLastId(format.opening(), id)
+        if (accepted.has(index)) return ''
+        accepted.add(index)
+        return withLastId(format.opening(index), id)
       case 'delta':
-        return withLastId(format.delta(event.text, event.logprobs ?? []), id)
+        return withLastId(format.delta(index, event.text, event.logprobs ?? []), id)
       case 'usage':
-        usage = event
+        usages[index] = event
         return ''
       case 'done': {
-        const usageChunks = options.includeUsage && usage !== undefined ? [format.usage(usage)] : []
-        const text = withLastId([...format.closing(event.finishReason), ...usageChunks], id) + doneMessage
+        open -= 1
+        const closing = format.closing(index, event.finishReason)
+        if (open > 0) return withLastId(closing, id)
+        const usage = options.includeUsage ? totalUsage(usages, candidates) : undefined
         end()
-        return text
+        return withLastId(usage === undefined ? closing : [...closing, format.usage(usage)], id) + doneMessage
       }
       case 'error':
         throw errorOfEvent(event)
@@ -77,11 +88,12 @@ export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8
   }
 
   const failure = (error: unknown): string => {
+    follower.stop()
     end(error)
     return dataMessage(errorBody(error))
   }
 
-  const messagesOf = (entries: readonly StreamEntry[]): string => {
+  const messagesOf = (entries: readonly TextEntry[]): string => {
     let text = ''
     try {
       for (const entry of entries) text += messages(entry)
@@ -92,7 +104,7 @@ export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8
   }
 
   const comment = (): string => {
-    if (accepted) return commentMessage('keep-alive')
+    if (accepted.size > 0) return commentMessage('keep-alive')
     return commentMessage(position === undefined ? 'queued' : `queued, position ${position}`)
   }
 
@@ -118,6 +130,6 @@ export function streamAnswer(options: StreamAnswerOptions): ReadableStream<Uint8
   return new ReadableStream(source, { highWaterMark: 0 })
 }
 
-function withLastId(chunks: readonly object[], id: string): string {
+function withLastId(chunks: readonly object[], id: string | undefined): string {
   return chunks.map((chunk, index) => dataMessage(chunk, index === chunks.length - 1 ? id : undefined)).join('')
 }

@@ -6,6 +6,7 @@ import type { ModelRegistration } from '../../shared/model-registration.ts'
 import type { FinishReason, ScoredToken } from '../../shared/stream-events.ts'
 
 export interface AnswerHeader {
+  /** The first job's, where there are several. */
   readonly jobId: string
   readonly model: ModelRegistration
   /** Unix seconds. */
@@ -20,21 +21,31 @@ export interface TokenUsage {
   readonly completionTokens: number
 }
 
-export interface WholeAnswer {
+export interface WholeText {
   readonly text: string
   readonly logprobs: readonly ScoredToken[]
   readonly finishReason: FinishReason
-  readonly usage: TokenUsage | undefined
 }
 
+/** Made anew for each answer: what was shown of a choice so far counts. `index` is the choice's. */
 export interface AnswerFormat {
   /** Chunks before any text. */
-  opening(): readonly object[]
+  opening(index: number): readonly object[]
   /** Chunks for released text; none when there is nothing to show. */
-  delta(text: string, logprobs: readonly ScoredToken[]): readonly object[]
-  closing(finishReason: FinishReason): readonly object[]
+  delta(index: number, text: string, logprobs: readonly ScoredToken[]): readonly object[]
+  closing(index: number, finishReason: FinishReason): readonly object[]
   usage(usage: TokenUsage): object
-  whole(answer: WholeAnswer): object
+  whole(choices: readonly WholeText[], usage: TokenUsage | undefined): object
+}
+
+/** One of what `create` makes for each choice, made when it is first asked for. */
+export function perChoice<State>(create: () => State): (index: number) => State {
+  const states = new Map<number, State>()
+  return (index) => {
+    const state = states.get(index) ?? create()
+    states.set(index, state)
+    return state
+  }
 }
 
 /** `cmpl-…` and `chatcmpl-…` share their random part with the job's id, so that one can be found by the other. */

@@ -19,6 +19,8 @@ const model: ModelRegistration = {
 const hello = [{ role: 'user', content: 'Hello' }]
 const parse = (fields: object) => parseChatCompletionRequest({ model: model.id, messages: hello, ...fields }, model)
 
+const requestOf = (fields: object) => parse(fields).requests[0]!
+
 function refusal(fields: object): { code: string; param: string | null } {
   try {
     parse(fields)
@@ -30,7 +32,7 @@ function refusal(fields: object): { code: string; param: string | null } {
 }
 
 test('messages become a prompt, and an invented next turn stops the answer', () => {
-  const { request } = parse({ stop: 'END' })
+  const request = requestOf({ stop: 'END' })
   expect(request).toMatchObject({
     prompt: { type: 'text', text: 'Instruct: Hello\nOutput:' },
     maxTokens: null,
@@ -42,7 +44,7 @@ test('messages become a prompt, and an invented next turn stops the answer', () 
 })
 
 test('content may be text parts, and an earlier answer may be sent back as it came', () => {
-  const { request } = parse({
+  const request = requestOf({
     messages: [
       { role: 'developer', content: [{ type: 'text', text: 'Be' }, { type: 'text', text: 'kind' }] },
       { role: 'assistant', content: 'Hi', refusal: null, annotations: [], audio: null, tool_calls: [], function_call: null },
@@ -67,17 +69,24 @@ test.each([
   [{ logprobs: true }, 0],
   [{ logprobs: true, top_logprobs: 3 }, 3],
 ])('%j asks the worker for logprobs %j', (fields, expected) => {
-  expect(parse(fields).request.logprobs).toBe(expected)
+  expect(requestOf(fields).logprobs).toBe(expected)
 })
 
 test('sampling parameters reach the job as they do from completions', () => {
-  const { sampling } = parse({ top_k: 3, presence_penalty: -1, logit_bias: { 99: 100 }, min_tokens: 2, max_completion_tokens: 2 }).request
+  const { sampling } = requestOf({ top_k: 3, presence_penalty: -1, logit_bias: { 99: 100 }, min_tokens: 2, max_completion_tokens: 2 })
   expect(sampling).toMatchObject({ topK: 3, presencePenalty: -1, logitBias: [[99, 100]], minTokens: 2 })
 })
 
+test('n choices are n requests for the same prompt', () => {
+  const { requests, choices, candidates } = parse({ n: 3, seed: 1 })
+  expect({ choices, candidates }).toEqual({ choices: 3, candidates: 3 })
+  expect(requests.map(({ sampling }) => sampling.seed)).toEqual([1, 2, 3])
+  expect(new Set(requests.map(({ prompt }) => JSON.stringify(prompt))).size).toBe(1)
+})
+
 test('either name limits the tokens', () => {
-  expect(parse({ max_tokens: 5 }).request.maxTokens).toBe(5)
-  expect(parse({ max_completion_tokens: 6 }).request.maxTokens).toBe(6)
+  expect(requestOf({ max_tokens: 5 }).maxTokens).toBe(5)
+  expect(requestOf({ max_completion_tokens: 6 }).maxTokens).toBe(6)
 })
 
 test.each<[object, string, string]>([
@@ -101,6 +110,8 @@ test.each<[object, string, string]>([
   [{ max_tokens: 5, max_completion_tokens: 5 }, 'invalid_parameter', 'max_tokens'],
   [{ min_tokens: 6, max_completion_tokens: 5 }, 'invalid_parameter', 'min_tokens'],
   [{ logit_bias: { 100: 1 } }, 'invalid_parameter', 'logit_bias'],
+  [{ n: 9 }, 'invalid_parameter', 'n'],
+  [{ best_of: 2 }, 'unknown_parameter', 'best_of'],
   [{ top_logprobs: 2 }, 'invalid_parameter', 'top_logprobs'],
   [{ logprobs: 5 }, 'invalid_parameter', 'logprobs'],
   [{ response_format: { type: 'json_object' } }, 'unsupported_parameter', 'response_format.type'],

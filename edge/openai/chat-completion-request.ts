@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { maximumTopLogprobs } from '../../shared/job.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { chatStopSequences, renderChatPrompt } from '../chat-prompt.ts'
-import { checkStreamOptions, isEmptyList, isEmptyObject, onlyNeutral, samplingOf, sharedFields, streamingOf, textSchema } from './request-fields.ts'
+import { checkStreamOptions, isEmptyList, isEmptyObject, onlyNeutral, requestsFor, samplingOf, sharedFields, streamingOf, textSchema } from './request-fields.ts'
 import type { ParsedRequest } from './request-fields.ts'
 import { parseParameters, unsupportedIssue } from './validation.ts'
 
@@ -87,6 +87,7 @@ const chatCompletionSchema = z
 export function parseChatCompletionRequest(body: unknown, model: ModelRegistration): ParsedRequest {
   const parameters = parseParameters(chatCompletionSchema, body)
   const prompt = renderChatPrompt(parameters.messages)
+  const choices = parameters.n ?? 1
   const maxTokens = parameters.max_completion_tokens ?? parameters.max_tokens ?? null
   return {
     ...streamingOf(parameters),
@@ -95,14 +96,16 @@ export function parseChatCompletionRequest(body: unknown, model: ModelRegistrati
       ...parameters.messages.map(({ content }, index) => ({ param: `messages[${index}].content`, text: content })),
       { param: 'messages', text: prompt },
     ],
-    request: {
-      prompt: { type: 'text', text: prompt },
+    candidates: choices,
+    choices,
+    withLogprobs: parameters.logprobs === true,
+    requests: requestsFor([{ type: 'text', text: prompt }], choices, {
       maxTokens,
       sampling: samplingOf(parameters, maxTokens, model),
       stop: [...(parameters.stop ?? []), ...chatStopSequences],
       ignoreEos: parameters.ignore_eos ?? false,
       logprobs: parameters.logprobs === true ? (parameters.top_logprobs ?? 0) : null,
       echo: false,
-    },
+    }),
   }
 }

@@ -18,6 +18,8 @@ const model: ModelRegistration = {
 
 const parse = (fields: object) => parseCompletionRequest({ model: 'phi-test', prompt: 'Hi', ...fields }, model)
 
+const requestOf = (fields: object) => parse(fields).requests[0]!
+
 function refusal(fields: object): { code: string; param: string | null } {
   try {
     parse(fields)
@@ -35,22 +37,27 @@ test("OpenAI's defaults hold, and null is absence", () => {
     expect(parsed).toMatchObject({
       stream: false,
       includeUsage: false,
-      request: {
-        prompt: { type: 'text', text: 'Hi' },
-        maxTokens: 16,
-        sampling: { temperature: 1, topP: 1 },
-        stop: [],
-        ignoreEos: false,
-        logprobs: null,
-        echo: false,
-      },
+      candidates: 1,
+      choices: 1,
+      withLogprobs: false,
+      requests: [
+        {
+          prompt: { type: 'text', text: 'Hi' },
+          maxTokens: 16,
+          sampling: { temperature: 1, topP: 1 },
+          stop: [],
+          ignoreEos: false,
+          logprobs: null,
+          echo: false,
+        },
+      ],
     })
-    expect(generationRequestSchema.safeParse(parsed.request).success).toBe(true)
+    expect(generationRequestSchema.safeParse(requestOf(fields)).success).toBe(true)
   }
 })
 
 test('every parameter reaches the job', () => {
-  const { request, stream, includeUsage } = parse({
+  const fields = {
     max_tokens: 3,
     temperature: 0,
     top_p: 0.5,
@@ -68,9 +75,10 @@ test('every parameter reaches the job', () => {
     logprobs: 5,
     echo: true,
     ignore_eos: true,
-  })
-  expect({ stream, includeUsage }).toEqual({ stream: true, includeUsage: true })
-  expect(request).toEqual({
+  }
+  expect(parse(fields)).toMatchObject({ stream: true, includeUsage: true, withLogprobs: true })
+  expect(parse(fields).requests).toHaveLength(1)
+  expect(requestOf(fields)).toEqual({
     prompt: { type: 'text', text: 'Hi' },
     maxTokens: 3,
     sampling: {
@@ -102,7 +110,7 @@ test.each([
   [[[1, 2]], { type: 'tokens', tokens: [1, 2] }],
   ['\ud800', { type: 'text', text: '\ufffd' }],
 ])('the prompt %j is understood', (prompt, expected) => {
-  expect(parse({ prompt }).request.prompt).toEqual(expected)
+  expect(requestOf({ prompt }).prompt).toEqual(expected)
 })
 
 test('token prompts are left to the worker to moderate, texts are not', () => {
@@ -111,19 +119,39 @@ test('token prompts are left to the worker to moderate, texts are not', () => {
 })
 
 test('a seed is drawn when none is given, and any of OpenAI is mapped onto the range of the job', () => {
-  expect(parse({}).request.sampling.seed).not.toBe(parse({}).request.sampling.seed)
-  expect(parse({ seed: -1 }).request.sampling.seed).toBe(Number.MAX_SAFE_INTEGER)
-  expect(parse({ seed: Number.MAX_SAFE_INTEGER }).request.sampling.seed).toBe(Number.MAX_SAFE_INTEGER)
+  expect(requestOf({}).sampling.seed).not.toBe(requestOf({}).sampling.seed)
+  expect(requestOf({ seed: -1 }).sampling.seed).toBe(Number.MAX_SAFE_INTEGER)
+  expect(requestOf({ seed: Number.MAX_SAFE_INTEGER }).sampling.seed).toBe(Number.MAX_SAFE_INTEGER)
+})
+
+test('several prompts and several texts of each are one request each, with seeds that count on', () => {
+  const parsed = parse({ prompt: ['a', 'b'], n: 2, best_of: 3, seed: 5 })
+  expect(parsed).toMatchObject({ candidates: 3, choices: 2, withLogprobs: false })
+  expect(parsed.requests.map(({ prompt, sampling, logprobs }) => [prompt.type === 'text' && prompt.text, sampling.seed, logprobs])).toEqual([
+    ['a', 5, 0],
+    ['a', 6, 0],
+    ['a', 7, 0],
+    ['b', 5, 0],
+    ['b', 6, 0],
+    ['b', 7, 0],
+  ])
+  expect(parsed.textsToModerate).toEqual([
+    { param: 'prompt[0]', text: 'a' },
+    { param: 'prompt[1]', text: 'b' },
+  ])
+  // Nothing has to be ranked when every text is a choice.
+  expect(parse({ n: 2, best_of: 2, stream: true }).requests.map(({ logprobs }) => logprobs)).toEqual([null, null])
+  expect(parse({ n: 2, seed: Number.MAX_SAFE_INTEGER }).requests.map(({ sampling }) => sampling.seed)).toEqual([Number.MAX_SAFE_INTEGER, 0])
 })
 
 test('top_p 0, which OpenAI allows, is the smallest nucleus', () => {
-  const { topP } = parse({ top_p: 0 }).request.sampling
+  const { topP } = requestOf({ top_p: 0 }).sampling
   expect(topP).toBeGreaterThan(0)
   expect(topP).toBeLessThan(1e-9)
 })
 
 test.each([0, -1])("top_k %i, vLLM's ways to say all tokens, is no limit", (top_k) => {
-  expect(parse({ top_k }).request.sampling.topK).toBeUndefined()
+  expect(requestOf({ top_k }).sampling.topK).toBeUndefined()
 })
 
 test.each<[object, string, string]>([
@@ -137,8 +165,12 @@ test.each<[object, string, string]>([
   [{ prompt: [1, 'a'] }, 'invalid_parameter', 'prompt[1]'],
   [{ prompt: [[1, 100]] }, 'invalid_parameter', 'prompt[0][1]'],
   [{ prompt: [1.5] }, 'invalid_parameter', 'prompt[0]'],
-  [{ prompt: ['a', 'b'] }, 'unsupported_parameter', 'prompt'],
-  [{ prompt: [[1], [2]] }, 'unsupported_parameter', 'prompt'],
+  [{ prompt: [''] }, 'invalid_parameter', 'prompt[0]'],
+  [{ prompt: ['a', [1]] }, 'invalid_parameter', 'prompt[1]'],
+  [{ prompt: [[1], 'a'] }, 'invalid_parameter', 'prompt[1]'],
+  [{ prompt: [[1], [100]] }, 'invalid_parameter', 'prompt[1][0]'],
+  [{ prompt: Array.from({ length: 33 }, () => 'a') }, 'invalid_parameter', 'prompt'],
+  [{ prompt: Array.from({ length: 5 }, () => 'a'), n: 8 }, 'invalid_parameter', 'prompt'],
   [{ prompt: Array.from({ length: 9 }, () => 1) }, 'context_length_exceeded', 'prompt'],
   [{ max_tokens: -1 }, 'invalid_parameter', 'max_tokens'],
   [{ max_tokens: 1.5 }, 'invalid_parameter', 'max_tokens'],
@@ -154,9 +186,11 @@ test.each<[object, string, string]>([
   [{ stream: 'yes' }, 'invalid_parameter', 'stream'],
   [{ stream_options: { include_usage: true } }, 'invalid_parameter', 'stream_options'],
   [{ stream: true, stream_options: { other: 1 } }, 'unknown_parameter', 'stream_options.other'],
-  [{ n: 2 }, 'unsupported_parameter', 'n'],
+  [{ n: 9 }, 'invalid_parameter', 'n'],
   [{ n: 0 }, 'invalid_parameter', 'n'],
-  [{ best_of: 2 }, 'unsupported_parameter', 'best_of'],
+  [{ best_of: 17 }, 'invalid_parameter', 'best_of'],
+  [{ best_of: 2, n: 3 }, 'invalid_parameter', 'best_of'],
+  [{ best_of: 2, stream: true }, 'invalid_parameter', 'best_of'],
   [{ frequency_penalty: 2.5 }, 'invalid_parameter', 'frequency_penalty'],
   [{ presence_penalty: -3 }, 'invalid_parameter', 'presence_penalty'],
   [{ repetition_penalty: 0 }, 'invalid_parameter', 'repetition_penalty'],

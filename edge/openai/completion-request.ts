@@ -4,11 +4,12 @@ import { apiError } from '../../shared/errors.ts'
 import { maximumTopLogprobs } from '../../shared/job.ts'
 import type { Prompt } from '../../shared/job.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'
-import { checkStreamOptions, onlyNeutral, samplingOf, sharedFields, streamingOf } from './request-fields.ts'
+import { checkStreamOptions, maximumTexts, onlyNeutral, requestsFor, samplingOf, sharedFields, streamingOf } from './request-fields.ts'
 import type { ParsedRequest } from './request-fields.ts'
-import { parseParameters, unsupportedIssue } from './validation.ts'
+import { parseParameters } from './validation.ts'
 
 const defaultMaxTokens = 16
+const maximumCandidates = 16
 
 const completionSchema = z
   .strictObject({
@@ -18,54 +19,63 @@ const completionSchema = z
     max_tokens: z.int().min(0).nullish(),
     logprobs: z.int().min(0).max(maximumTopLogprobs).nullish(),
     echo: z.boolean().nullish(),
-    best_of: z
-      .int()
-      .min(1)
-      .superRefine((value, context) => {
-        if (value > 1) context.addIssue(unsupportedIssue('best_of is not offered by this gateway; leave it at 1.'))
-      })
-      .nullish(),
+    best_of: z.int().min(1).max(maximumCandidates).nullish(),
     suffix: onlyNeutral('Insertion (suffix) is not offered by this gateway.', (value) => value === ''),
   })
   .superRefine(checkStreamOptions)
+  .superRefine(({ n, best_of: bestOf, stream }, context) => {
+    if (bestOf == null || bestOf === (n ?? 1)) return
+    if (bestOf < (n ?? 1)) context.addIssue({ code: 'custom', path: ['best_of'], message: 'it must not be less than n' })
+    // The best of several is known only when all of them have ended.
+    else if (stream === true) context.addIssue({ code: 'custom', path: ['best_of'], message: 'with stream it must be equal to n' })
+  })
 
 export function parseCompletionRequest(body: unknown, model: ModelRegistration): ParsedRequest {
   const parameters = parseParameters(completionSchema, body)
-  const prompt = readPrompt(parameters.prompt, model)
+  const prompts = readPrompts(parameters.prompt, model)
+  const choices = parameters.n ?? 1
+  const candidates = parameters.best_of ?? choices
+  const logprobs = parameters.logprobs ?? null
   const maxTokens = parameters.max_tokens ?? defaultMaxTokens
   return {
     ...streamingOf(parameters),
-    textsToModerate: prompt.type === 'text' ? [{ param: 'prompt', text: prompt.text }] : [],
-    request: {
-      prompt,
+    textsToModerate: prompts.flatMap((prompt, index) =>
+      prompt.type === 'text' ? [{ param: prompts.length > 1 ? `prompt[${index}]` : 'prompt', text: prompt.text }] : [],
+    ),
+    candidates,
+    choices,
+    withLogprobs: logprobs !== null,
+    requests: requestsFor(prompts, candidates, {
       maxTokens,
       sampling: samplingOf(parameters, maxTokens, model),
       stop: parameters.stop ?? [],
       ignoreEos: parameters.ignore_eos ?? false,
-      logprobs: parameters.logprobs ?? null,
+      logprobs: candidates > choices ? (logprobs ?? 0) : logprobs,
       echo: parameters.echo ?? false,
-    },
+    }),
   }
 }
 
-/** OpenAI's `prompt`: a text, token ids, or an array of one of those with a single element. */
-function readPrompt(value: unknown, model: ModelRegistration): Prompt {
+/** OpenAI's `prompt`: a text, token ids, or an array of texts or of arrays of token ids. */
+function readPrompts(value: unknown, model: ModelRegistration): readonly Prompt[] {
   if (value === undefined || value === null) throw apiError('missing_parameter', "Missing required parameter: 'prompt'.", { param: 'prompt' })
-  if (typeof value === 'string') return textPrompt(value)
-  if (!Array.isArray(value)) throw invalidPrompt('prompt', 'it must be a string, an array with one string, or an array of token ids')
-  const [first] = value as unknown[]
+  if (typeof value === 'string') return [textPrompt(value, 'prompt')]
+  if (!Array.isArray(value)) throw invalidPrompt('prompt', 'it must be a string, an array of strings, or one or several arrays of token ids')
+  const prompts: readonly unknown[] = value
+  const [first] = prompts
   if (first === undefined) throw invalidPrompt('prompt', 'it must not be empty')
-  if (typeof first === 'number') return tokenPrompt(value, 'prompt', model)
-  if (value.length > 1) {
-    throw apiError('unsupported_parameter', 'Only one prompt per request is offered; send several requests instead.', { param: 'prompt' })
-  }
-  if (typeof first === 'string') return textPrompt(first)
-  if (Array.isArray(first)) return tokenPrompt(first, 'prompt[0]', model)
-  throw invalidPrompt('prompt[0]', 'it must be a string or an array of token ids')
+  if (typeof first === 'number') return [tokenPrompt(prompts, 'prompt', model)]
+  if (prompts.length > maximumTexts) throw invalidPrompt('prompt', `it may hold ${maximumTexts} prompts at most`)
+  return prompts.map((prompt, index) => {
+    const param = `prompt[${index}]`
+    if (typeof prompt === 'string' && typeof first === 'string') return textPrompt(prompt, param)
+    if (Array.isArray(prompt) && Array.isArray(first)) return tokenPrompt(prompt, param, model)
+    throw invalidPrompt(param, 'every prompt must be a string, or every one an array of token ids')
+  })
 }
 
-function textPrompt(text: string): Prompt {
-  if (text === '') throw invalidPrompt('prompt', 'it must not be empty')
+function textPrompt(text: string, param: string): Prompt {
+  if (text === '') throw invalidPrompt(param, 'it must not be empty')
   return { type: 'text', text: text.toWellFormed() }
 }
 

@@ -6,13 +6,20 @@
 import * as z from 'zod'
 import { apiError } from '../../shared/errors.ts'
 import { maximumBiases, maximumStopSequences } from '../../shared/job.ts'
-import type { GenerationRequest, Sampling } from '../../shared/job.ts'
+import type { GenerationRequest, Prompt, Sampling } from '../../shared/job.ts'
 import type { ModelRegistration } from '../../shared/model-registration.ts'
 import { unsupportedIssue } from './validation.ts'
 
 /** A request of either kind, reduced to what the rest of the edge needs. */
 export interface ParsedRequest {
-  readonly request: GenerationRequest
+  /** One for each text to be generated; those of one prompt stand side by side. */
+  readonly requests: readonly GenerationRequest[]
+  /** Texts that are generated for each prompt. */
+  readonly candidates: number
+  /** How many of them are answered with: all, or the best. */
+  readonly choices: number
+  /** Whether the answer shows log-probabilities; a choice of the best needs them anyway. */
+  readonly withLogprobs: boolean
   readonly stream: boolean
   readonly includeUsage: boolean
   /** Every text of the client that the model will see, and where it stood; empty when the prompt came as token ids. */
@@ -39,6 +46,12 @@ const stopSchema = z
   )
   .nullish()
 
+/** Choices per prompt. */
+const maximumChoices = 8
+
+/** Texts that one request may have generated. Each is a job, so this bounds what a request puts into the queue at once. */
+export const maximumTexts = 32
+
 export const sharedFields = {
   model: z.string(),
   stream: z.boolean().nullish(),
@@ -53,13 +66,7 @@ export const sharedFields = {
   seed: z.int().nullish(),
   stop: stopSchema,
   user: z.string().nullish(),
-  n: z
-    .int()
-    .min(1)
-    .superRefine((value, context) => {
-      if (value > 1) context.addIssue(unsupportedIssue('Only one choice per request is offered; send several requests instead.'))
-    })
-    .nullish(),
+  n: z.int().min(1).max(maximumChoices).nullish(),
   frequency_penalty: z.number().min(-2).max(2).nullish(),
   presence_penalty: z.number().min(-2).max(2).nullish(),
   /** Checked by `readLogitBias`. */
@@ -134,6 +141,20 @@ function readLogitBias(value: unknown, { vocabularySize }: ModelRegistration): S
     if (typeof bias !== 'number' || !(Math.abs(bias) <= 100)) throw refuse('it must be a number from -100 to 100', `logit_bias.${id}`)
     return [token, bias]
   })
+}
+
+/**
+ * The requests for `candidates` texts of each prompt. The i-th candidate of a prompt draws with the seed + i (modulo
+ * 2^53), as in vLLM: it is what a request for one text with that seed would be answered with, whatever is beside it.
+ */
+export function requestsFor(prompts: readonly Prompt[], candidates: number, shared: Omit<GenerationRequest, 'prompt'>): GenerationRequest[] {
+  if (prompts.length * candidates > maximumTexts) {
+    throw apiError('invalid_parameter', `A request may ask for ${maximumTexts} texts at most: prompts, times n or best_of.`, { param: 'prompt' })
+  }
+  const seedOf = (index: number): number => Number(BigInt.asUintN(53, BigInt(shared.sampling.seed) + BigInt(index)))
+  return prompts.flatMap((prompt) =>
+    Array.from({ length: candidates }, (_, index) => ({ ...shared, prompt, sampling: { ...shared.sampling, seed: seedOf(index) } })),
+  )
 }
 
 /** 53 random bits, all that a JSON number holds exactly. */

@@ -4,7 +4,7 @@ import { ApiError } from '../../shared/errors.ts'
 import { createGrantVerifier } from '../../shared/grant.ts'
 import { errorEvent } from '../../shared/stream-events.ts'
 import type { StreamEvent } from '../../shared/stream-events.ts'
-import { acceptedEvent, delta, doneEvent, usageEvent } from '../test-support/scripted-token-bus.ts'
+import { acceptedEvent, createScriptedTokenBus, delta, doneEvent, usageEvent } from '../test-support/scripted-token-bus.ts'
 import { createTestGateway, testModel } from '../test-support/test-gateway.ts'
 import type { ScriptStep } from '../test-support/scripted-token-bus.ts'
 import type { TestGateway } from '../test-support/test-gateway.ts'
@@ -33,6 +33,7 @@ interface Chunk {
   readonly usage?: object | null
   readonly error?: { readonly code: string; readonly message: string }
   readonly choices: readonly {
+    readonly index: number
     readonly text?: string
     readonly delta?: { readonly role?: string; readonly content?: string }
     readonly logprobs: { readonly tokens?: readonly string[]; readonly text_offset?: readonly number[]; readonly content?: readonly object[] } | null
@@ -180,6 +181,126 @@ describe('chat completions', () => {
     const { chunks } = await readStream(await gateway.post('/v1/chat/completions', { ...chat, stream: true }))
     expect(chunks.filter(({ choices: [choice] }) => choice?.delta?.role !== undefined)).toHaveLength(1)
     expect(chunks.map(({ choices: [choice] }) => choice?.delta?.content ?? '').join('')).toBe('ab')
+  })
+})
+
+describe('several texts', () => {
+  const text = (words: string, promptTokens = 5): ScriptStep => [acceptedEvent, delta(words), { type: 'usage', promptTokens, completionTokens: words.length }, doneEvent]
+  const scored = (token: string, logprob: number): StreamEvent => ({ type: 'delta', text: token, logprobs: [{ token, bytes: [], logprob, top: [] }] })
+
+  test('n choices are n jobs with a grant and a seed each, and the prompt counts once', async () => {
+    const own = await createTestGateway()
+    own.bus.playEach([text('one')], [{ pauseMs: 20 }, text('two')], [text('three')])
+    const answer = await (await own.post('/v1/chat/completions', { ...chat, n: 3, seed: 7 })).json()
+    expect(answer).toMatchObject({
+      id: own.bus.jobs[0]?.id.replace('job_', 'chatcmpl-'),
+      choices: ['one', 'two', 'three'].map((content, index) => ({ index, message: { content }, finish_reason: 'stop' })),
+      usage: { prompt_tokens: 5, completion_tokens: 11, total_tokens: 16 },
+    })
+    expect(own.bus.jobs.map(({ request }) => request.sampling.seed)).toEqual([7, 8, 9])
+    const verify = await createGrantVerifier(own.grantKey)
+    for (const job of own.bus.jobs) await expect(verify(job, testModel.weightsDigest)).resolves.toMatchObject({ jti: job.id })
+  })
+
+  test('a stream carries them side by side, each with its role and its end, and one [DONE]', async () => {
+    gateway.bus.playEach(
+      [[acceptedEvent, delta(' a')], { pauseMs: 40 }, [delta('b'), usageEvent, doneEvent]],
+      [[acceptedEvent], { pauseMs: 20 }, [delta(' c'), usageEvent, { type: 'done', finishReason: 'length' }]],
+    )
+    const { chunks, done, ids } = await readStream(await gateway.post('/v1/chat/completions', { ...chat, n: 2, stream: true, stream_options: { include_usage: true } }))
+    const ofChoice = (index: number) => chunks.flatMap(({ choices: [choice] }) => (choice?.index === index ? [choice] : []))
+    for (const index of [0, 1]) {
+      expect(ofChoice(index)[0]?.delta?.role).toBe('assistant')
+      expect(ofChoice(index).map((choice) => choice.delta?.content ?? '').join('')).toBe(['ab', 'c'][index])
+      expect(ofChoice(index).map((choice) => choice.finish_reason).filter((reason) => reason !== null)).toEqual([['stop'], ['length']][index])
+    }
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 5, completion_tokens: 6, total_tokens: 11 } })
+    expect(chunks.filter((chunk) => chunk.usage != null)).toHaveLength(1)
+    expect(done).toBe(true)
+    // Entries of several jobs have no common order.
+    expect(ids).toEqual([])
+  })
+
+  test('several prompts are answered in their order, and each counts', async () => {
+    gateway.bus.playEach([text('a', 1)], [text('b', 1)], [text('c', 2)], [text('d', 2)])
+    const answer = await (await gateway.post('/v1/completions', { model: 'phi-test', prompt: ['x', 'yy'], n: 2 })).json<Chunk>()
+    expect(answer.choices.map((choice) => [choice.index, choice.text])).toEqual([[0, 'a'], [1, 'b'], [2, 'c'], [3, 'd']])
+    expect(answer.usage).toEqual({ prompt_tokens: 3, completion_tokens: 4, total_tokens: 7 })
+    expect(gateway.bus.jobs.slice(-4).map(({ request: { prompt } }) => prompt.type === 'text' && prompt.text)).toEqual(['x', 'x', 'yy', 'yy'])
+  })
+
+  test('best_of answers with the likeliest texts by token, tells no scores unasked, and counts all of them', async () => {
+    const ended = (finishReason: 'stop' | 'content_filter'): StreamEvent[] => [{ type: 'usage', promptTokens: 5, completionTokens: 2 }, { type: 'done', finishReason }]
+    gateway.bus.playEach(
+      [[acceptedEvent, scored('low', -3), ...ended('stop')]],
+      // The sum is lower than that of "low", the mean is higher.
+      [[acceptedEvent, scored('long ', -2), scored('text', -2), ...ended('stop')]],
+      [[acceptedEvent, scored('cut off', -0.1), ...ended('content_filter')]],
+      [[acceptedEvent, ...ended('stop')]],
+      [[acceptedEvent, scored('high', -1), ...ended('stop')]],
+    )
+    const answer = await (await gateway.post('/v1/completions', { ...completion, n: 4, best_of: 5 })).json<Chunk>()
+    expect(answer.choices.map((choice) => [choice.index, choice.text, choice.logprobs])).toEqual([[0, 'high', null], [1, 'long text', null], [2, 'low', null], [3, '', null]])
+    expect(answer.usage).toEqual({ prompt_tokens: 5, completion_tokens: 10, total_tokens: 15 })
+  })
+
+  test('an echoed prompt does not count in the choice of the best', async () => {
+    const usageOfOne: StreamEvent = { type: 'usage', promptTokens: 1, completionTokens: 1 }
+    gateway.bus.playEach(
+      [[acceptedEvent, scored('p', -9), scored('good', -1), usageOfOne, doneEvent]],
+      [[acceptedEvent, scored('p', 0), scored('bad', -2), usageOfOne, doneEvent]],
+    )
+    const answer = await (await gateway.post('/v1/completions', { ...completion, echo: true, best_of: 2 })).json<Chunk>()
+    expect(answer.choices.map((choice) => choice.text)).toEqual(['pgood'])
+  })
+
+  test.each([true, false])('when one fails, the others are cancelled and the request fails (stream: %s)', async (stream) => {
+    const own = await createTestGateway()
+    own.bus.playEach(['for-ever'], [[errorEvent('context_length_exceeded', 'Too long.', 'prompt')]], [[acceptedEvent], 'for-ever'])
+    expect(await errorCode(await own.post('/v1/completions', { ...completion, n: 3, stream }))).toEqual([400, 'context_length_exceeded'])
+    const [first, , third] = own.bus.jobs
+    expect([...own.bus.cancelled].toSorted()).toEqual([first!.id, third!.id].toSorted())
+  })
+
+  test('when one can not be queued, the others are cancelled', async () => {
+    const bus = createScriptedTokenBus()
+    bus.serve(testModel)
+    bus.play('for-ever')
+    let submissions = 0
+    const own = await createTestGateway({
+      bus: {
+        ...bus,
+        async submit(job, signal) {
+          submissions += 1
+          if (submissions === 2) throw new ApiError('queue_unavailable', 'Redis is away.')
+          return bus.submit(job, signal)
+        },
+      },
+    })
+    expect(await errorCode(await own.post('/v1/completions', { ...completion, n: 3 }))).toEqual([503, 'queue_unavailable'])
+    expect([...bus.cancelled].toSorted()).toEqual(bus.jobs.map(({ id }) => id).toSorted())
+    expect(bus.jobs).toHaveLength(2)
+  })
+
+  test('an error in the middle of a stream ends it once for all', async () => {
+    const own = await createTestGateway()
+    own.bus.playEach([[acceptedEvent, delta('Half')], 'for-ever'], [[acceptedEvent], { pauseMs: 30 }, [errorEvent('worker_lost', 'The worker died.')]])
+    const { chunks, done } = await readStream(await own.post('/v1/completions', { ...completion, n: 2, stream: true }))
+    expect(chunks.map((chunk) => chunk.error?.code ?? chunk.choices[0]?.text)).toEqual(['Half', 'worker_lost'])
+    expect(done).toBe(false)
+    expect([...own.bus.cancelled]).toEqual([own.bus.jobs[0]!.id])
+    expect(own.log.map(({ code }) => code)).toEqual(['worker_lost'])
+  })
+
+  test('a client that leaves cancels all of them', async () => {
+    const own = await createTestGateway()
+    own.bus.play([acceptedEvent, delta('a')], 'for-ever')
+    const response = await own.post('/v1/completions', { ...completion, n: 3, stream: true })
+    const reader = present(response.body).getReader()
+    await reader.read()
+    await reader.cancel()
+    expect([...own.bus.cancelled].toSorted()).toEqual(own.bus.jobs.map(({ id }) => id).toSorted())
+    expect(own.bus.jobs).toHaveLength(3)
   })
 })
 

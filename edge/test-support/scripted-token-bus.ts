@@ -13,6 +13,8 @@ export interface ScriptedTokenBus extends TokenBus {
   readonly jobs: readonly Job[]
   /** Ids of jobs whose stream was cancelled or whose signal was aborted before the terminal event. */
   readonly cancelled: ReadonlySet<string>
+  /** What each of the next jobs answers, in the order of their submission; those after them do as `play` said. */
+  playEach(...scripts: readonly (readonly ScriptStep[])[]): void
   /** What the jobs from now on answer. A script without a terminal event ends as a broken stream, unless it waits `for-ever`. */
   play(...script: readonly ScriptStep[]): void
   serve(...models: readonly ModelRegistration[]): void
@@ -32,6 +34,7 @@ export function createScriptedTokenBus(): ScriptedTokenBus {
   const jobs: Job[] = []
   const cancelled = new Set<string>()
   let script: readonly ScriptStep[] = []
+  let next: (readonly ScriptStep[])[] = []
   let models: readonly ModelRegistration[] = []
   let failure: Error | undefined
   const failWhenBroken = (): void => {
@@ -41,6 +44,9 @@ export function createScriptedTokenBus(): ScriptedTokenBus {
   return {
     jobs,
     cancelled,
+    playEach: (...scripts) => {
+      next = [...scripts]
+    },
     play: (...steps) => {
       script = steps
     },
@@ -53,7 +59,7 @@ export function createScriptedTokenBus(): ScriptedTokenBus {
     async submit(job, signal) {
       failWhenBroken()
       jobs.push(jobSchema.parse(structuredClone(job)))
-      return playStream(script, () => cancelled.add(job.id), signal)
+      return playStream(next.shift() ?? script, () => cancelled.add(job.id), signal)
     },
     async cancel(jobId) {
       cancelled.add(jobId)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { byteToken, spellBytes } from '../../gpu-worker/model/byte-level-tokenizer.ts'
+import { readServerSentEvents } from '../support/read-sse.ts'
 import { writeScriptedCheckpoint } from '../support/scripted-checkpoint.ts'
 import { serveCheckpoint } from '../support/system.ts'
 import type { System } from '../support/system.ts'
@@ -34,20 +35,28 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-interface Completion {
-  readonly choices: [
-    {
-      readonly text: string
-      readonly finish_reason: string
-      readonly logprobs: { readonly tokens: string[]; readonly token_logprobs: number[]; readonly top_logprobs: Record<string, number>[] } | null
-    },
-  ]
+interface Choice {
+  readonly index: number
+  readonly text: string
+  readonly finish_reason: string
+  readonly logprobs: { readonly tokens: string[]; readonly token_logprobs: number[]; readonly top_logprobs: Record<string, number>[] } | null
 }
 
-async function complete(parameters: object): Promise<Completion['choices'][0]> {
+interface Completion {
+  readonly choices: Choice[]
+  readonly usage: { readonly prompt_tokens: number; readonly completion_tokens: number }
+}
+
+async function completion(parameters: object): Promise<Completion> {
   const response = await system.post('/v1/completions', { model, prompt: 'Go', max_tokens: 8, temperature: 0, ...parameters })
   expect(response.status).toBe(200)
-  return ((await response.json()) as Completion).choices[0]
+  return (await response.json()) as Completion
+}
+
+async function complete(parameters: object): Promise<Choice> {
+  const { choices } = await completion(parameters)
+  expect(choices).toHaveLength(1)
+  return choices[0]!
 }
 
 const loop = (tokens: number): string => Array.from({ length: tokens }, (_, index) => round[index % round.length]).join('')
@@ -114,12 +123,53 @@ test('min_tokens looks past the first stop sequence', async () => {
   expect(await complete({ stop: ' we', min_tokens: 3 })).toMatchObject({ text: loop(5), finish_reason: 'stop' })
 })
 
+/** Where everything is nearly as likely, a plain draw does not stay on the path. */
+const wildly = (): object => ({ temperature: 2, max_tokens: 20, logit_bias: Object.fromEntries(round.map((piece) => [tokenOf(piece), -30])) })
+
 test('top_k 1 is greedy at any temperature, and so is min_p 1', async () => {
-  // Where everything is nearly as likely, a plain draw would not stay on the path.
-  const biases = Object.fromEntries(round.map((piece) => [tokenOf(piece), -30]))
-  const wild = { temperature: 2, max_tokens: 20, logit_bias: biases, seed: 1 }
+  const wild = { ...wildly(), seed: 1 }
   const { text: greedy } = await complete({ ...wild, temperature: 0 })
   expect((await complete({ ...wild, top_k: 1 })).text).toBe(greedy)
   expect((await complete({ ...wild, min_p: 1 })).text).toBe(greedy)
   expect((await complete(wild)).text).not.toBe(greedy)
+})
+
+describe('several texts in one request', () => {
+  test('the i-th of n is what the seed + i gives alone, streamed or not', async () => {
+    const alone = await Promise.all([5, 6, 7].map(async (seed) => (await complete({ ...wildly(), seed })).text))
+    expect(new Set(alone).size).toBe(3)
+    const together = await completion({ ...wildly(), seed: 5, n: 3 })
+    expect(together.choices.map(({ index, text }) => [index, text])).toEqual(alone.map((text, index) => [index, text]))
+    expect(together.usage).toMatchObject({ prompt_tokens: 2, completion_tokens: 60 })
+
+    const response = await system.post('/v1/completions', { model, prompt: 'Go', ...wildly(), seed: 5, n: 3, stream: true })
+    const streamed = ['', '', '']
+    const ends: (string | null)[] = []
+    let last = ''
+    for await (const data of readServerSentEvents(response)) {
+      last = data
+      if (data === '[DONE]') continue
+      const [choice] = (JSON.parse(data) as Completion).choices
+      streamed[choice!.index] += choice!.text
+      if (choice!.finish_reason !== null) ends.push(choice!.finish_reason)
+    }
+    expect(streamed).toEqual(alone)
+    expect(ends).toEqual(['length', 'length', 'length'])
+    expect(last).toBe('[DONE]')
+  })
+
+  test('best_of takes the one with the highest log-probability per token', async () => {
+    const alone = await Promise.all([1, 2, 3, 4].map((seed) => complete({ ...wildly(), seed, logprobs: 0 })))
+    const means = alone.map(({ logprobs }) => logprobs!.token_logprobs.reduce((sum, logprob) => sum + logprob, 0) / logprobs!.token_logprobs.length)
+    const best = await complete({ ...wildly(), seed: 1, best_of: 4 })
+    expect(best).toMatchObject({ text: alone[means.indexOf(Math.max(...means))]!.text, logprobs: null })
+  })
+
+  test('several prompts, each with its scores', async () => {
+    const prompts = ['Go', 'Go there', 'Stay']
+    const { choices, usage } = await completion({ prompt: prompts, echo: true, max_tokens: 2, logprobs: 0 })
+    expect(choices.map(({ text }) => text)).toEqual(prompts.map((prompt) => `${prompt}${loop(2)}`))
+    expect(choices.map(({ logprobs }) => logprobs!.tokens.length)).toEqual(prompts.map((prompt) => prompt.length + 2))
+    expect(usage.prompt_tokens).toBe(prompts.join('').length)
+  })
 })
