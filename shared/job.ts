@@ -25,7 +25,7 @@ export type Prompt = z.infer<typeof promptSchema>
 
 export const maximumBiases = 1024
 
-/** How tokens are chosen. What may be absent is not applied then. Meaning and order: gpu-worker/engine/logits-processing.ts. */
+/** How tokens are chosen. What may be absent is not applied then. docs/api.md says what each does, and in which order. */
 export const samplingSchema = z.object({
   /** 0 is greedy. */
   temperature: z.number().min(0).max(2),

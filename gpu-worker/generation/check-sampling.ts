@@ -1,4 +1,7 @@
-/** Checks sampling parameters against the model that is loaded, before anything is computed. What a value may be is the job schema's business. */
+/**
+ * Checks sampling parameters against the model that is loaded, before anything is computed. Which values there may be at
+ * all is the business of the job schema.
+ */
 import { apiError } from '../../shared/errors.ts'
 import type { GenerationRequest } from '../../shared/job.ts'
 import type { EngineDescription } from '../engine/engine.ts'
