@@ -29,10 +29,10 @@ const shape: PhiConfiguration = {
 }
 const textLength = 256
 
-/** Of the positions at which the most probable token must be that of the reference. */
-const leastAgreement = (name: string): number => {
-  if (/32|16|F16/.test(name.replace(/-b\d+$/, ''))) return 0.98
-  return /8/.test(name.replace(/-b\d+$/, '')) ? 0.9 : 0.5
+/** Share of the positions at which the most probable token must be the reference's. Chance gives one in 2,048. */
+function leastAgreement(name: string): number {
+  if (/fp32|F32|F16/.test(name)) return 0.98
+  return /int8|Q8/.test(name) ? 0.9 : 0.5
 }
 
 export interface CheckOptions {

@@ -69,7 +69,7 @@ function quantiseQ80(values: Float32Array): Uint8Array {
     for (let index = 0; index < blockWeights; index++) {
       const scaled = values[first + index]! * inverse
       // Halves away from zero, as C's roundf.
-      bytes[to + 2 + index] = scaled < 0 ? -Math.trunc(0.5 - scaled) : Math.trunc(scaled + 0.5)
+      bytes[to + 2 + index] = (scaled < 0 ? scaled - 0.5 : scaled + 0.5) | 0
     }
   }
   return bytes

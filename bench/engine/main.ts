@@ -13,7 +13,7 @@ import { readSettings } from '../../cli/settings.ts'
 import { physicalCores } from '../../gpu-worker/engine/physical-cores.ts'
 import type { PhiConfiguration } from '../../gpu-worker/model/phi-configuration.ts'
 import { checkSameModel } from './check.ts'
-import { benchConfigurations, compiledBytesPerStep, parametersPerStep } from './configurations.ts'
+import { benchConfigurations, compiledBytesPerStep, defaultConfigurations, parametersPerStep } from './configurations.ts'
 import type { BenchConfiguration } from './configurations.ts'
 import type { ContenderSpecification } from './contender.ts'
 import type { GgmlType } from './gguf-blocks.ts'
@@ -22,6 +22,7 @@ import { installLlama, llamaVersion } from './node-llama-cpp.ts'
 import { bytesPerStep } from './phi-gguf.ts'
 import { prepareModels } from './prepare.ts'
 import type { ModelFiles } from './prepare.ts'
+import { measureQuality, readQuality } from './quality.ts'
 import { phi2Configuration } from './random-phi-2.ts'
 import { figuresOf, formatTable, readLimitShare, singleDecodeTitle } from './report.ts'
 import type { ContenderResult, Figure } from './report.ts'
@@ -33,11 +34,15 @@ import { estimateTimeLeft } from './time-left.ts'
 
 const usage = `Usage: node bench/engine/main.ts [options]
 
-  --configurations <names>  comma-separated; default all: ${benchConfigurations.map(({ name }) => name).join(', ')}
+  --configurations <names>  comma-separated, of ${benchConfigurations.map(({ name }) => name).join(', ')};
+                            default ${defaultConfigurations.join()}
   --rounds <n>              rounds of alternating measurements; default 3
+  --minutes <n>             for measuring at most, one round excepted; default 9
   --layers <n>              layers of the shape, which is phi-2's otherwise; default 32
   --threads <n>             threads of each engine; default one per physical core
   --cache <folder>          where models and the peer are kept; default PHIGATE_HOME/bench
+  --quality                 first find the KL divergence from fp32, which takes 11 GB more of disk and of memory;
+                            it is kept, and shown by later runs too
   --check                   show instead that both engines compute the same model, on a small one
   --json                    a JSON object on standard output instead of a table
   --help
@@ -50,12 +55,14 @@ const sequenceTokens = 768
 
 const { values: options } = parseArgs({
   options: {
-    configurations: { type: 'string', default: benchConfigurations.map(({ name }) => name).join() },
+    configurations: { type: 'string', default: defaultConfigurations.join() },
     rounds: { type: 'string', default: '3' },
+    minutes: { type: 'string', default: '9' },
     layers: { type: 'string', default: String(phi2Configuration.layers) },
     threads: { type: 'string' },
     cache: { type: 'string' },
     check: { type: 'boolean', default: false },
+    quality: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -67,6 +74,7 @@ if (options.help) {
 
 const progress = createProgress()
 const rounds = positiveInteger('rounds', options.rounds)
+const minutes = positiveInteger('minutes', options.minutes)
 const layers = positiveInteger('layers', options.layers)
 const threads = options.threads === undefined ? await physicalCores() : positiveInteger('threads', options.threads)
 const cache = options.cache === undefined ? join(readSettings(process.env).home, 'bench') : resolve(options.cache)
@@ -99,7 +107,20 @@ if (options.check) {
 }
 
 const peers = installed.folder === null ? [] : [...new Set(configurations.map(({ peer }) => peer))]
-const files = await prepareModels({ folder: join(cache, layers === phi2Configuration.layers ? 'phi-2' : `phi-2-${layers}-layers`), shape, configurations, peers, progress })
+const fp32 = benchConfigurations.find(({ name }) => name === 'fp32')!
+const files = await prepareModels({
+  folder: join(cache, layers === phi2Configuration.layers ? 'phi-2' : `phi-2-${layers}-layers`),
+  shape,
+  configurations: options.quality ? [...new Set([...configurations, fp32])] : configurations,
+  peers,
+  progress,
+})
+if (options.quality) {
+  for (const configuration of configurations) {
+    const compiled = files.compiled.get(configuration)!
+    if (configuration !== fp32 && (await readQuality(compiled)) === null) await measureQuality({ compiled, reference: files.compiled.get(fp32)!, progress })
+  }
+}
 
 const busy = await busyShare()
 if (busy > 0.05) process.stderr.write(`Other processes keep this machine ${(100 * busy).toFixed(0)} % busy; the figures will be low, and llama.cpp's more than ours.\n`)
@@ -111,9 +132,14 @@ const measureBandwidth = async (): Promise<void> => {
 const contenders: ContenderResult[] = []
 const figures: Figure[] = []
 const groups = [...new Set(configurations.map(({ peer }) => peer))].map((peer) => ({ peer, configurations: configurations.filter((each) => each.peer === peer) }))
+const deadline = performance.now() + minutes * 60_000
 for (const [index, group] of groups.entries()) {
   await measureBandwidth()
-  const measured = await measureGroup(group.peer, group.configurations, files, `${index + 1} of ${groups.length}`)
+  const share = (deadline - performance.now()) / (groups.length - index)
+  const measured = await measureGroup(group.peer, group.configurations, files, {
+    which: `${index + 1} of ${groups.length}`,
+    until: performance.now() + share,
+  })
   contenders.push(...measured.results)
   figures.push(...measured.figures)
 }
@@ -126,7 +152,12 @@ interface GroupResult {
 }
 
 /** Our configurations and their peer, all loaded at once. */
-async function measureGroup(peer: GgmlType, members: readonly BenchConfiguration[], { compiled, gguf }: ModelFiles, which: string): Promise<GroupResult> {
+async function measureGroup(
+  peer: GgmlType,
+  members: readonly BenchConfiguration[],
+  { compiled, gguf }: ModelFiles,
+  { which, until }: { readonly which: string; readonly until: number },
+): Promise<GroupResult> {
   const common = { threads, sequences, sequenceTokens }
   const peerPath = gguf.get(peer)
   const peerName = `llama.cpp ${peer}`
@@ -153,23 +184,24 @@ async function measureGroup(peer: GgmlType, members: readonly BenchConfiguration
         tasks,
         rounds,
         vocabularySize: shape.vocabularySize,
+        deadline: until,
         onStep: ({ contender, title, round }) => detail(`round ${round + 1} of ${rounds}, ${title}, ${contender}${left.next()}`),
       }),
     )
-    const results = await Promise.all(
-      running.map(async ({ specification: { name, engine, path }, peakBytes, warnings }): Promise<ContenderResult> => {
-        const member = members.find((each) => each.name === name)
-        const bytes = member === undefined ? bytesPerStep(shape, peer) : await compiledBytesPerStep(path, shape, member)
-        return {
-          name,
-          peer: engine === 'phigate' && peerPath !== undefined ? peerName : null,
-          bytesPerStep: bytes,
-          bitsPerWeight: (8 * bytes) / parametersPerStep(shape),
-          peakBytes,
-          warnings,
-        }
-      }),
-    )
+    const quality = new Map(await Promise.all(members.map(async (member) => [member.name, await readQuality(compiled.get(member)!)] as const)))
+    const results = running.map(({ specification: { name }, peakBytes, warnings }): ContenderResult => {
+      const member = members.find((each) => each.name === name)
+      const bytes = member === undefined ? bytesPerStep(shape, peer) : compiledBytesPerStep(shape, member)
+      return {
+        name,
+        peer: member !== undefined && peerPath !== undefined ? peerName : null,
+        bytesPerStep: bytes,
+        bitsPerWeight: (8 * bytes) / parametersPerStep(shape),
+        peakBytes,
+        quality: quality.get(name) ?? null,
+        warnings,
+      }
+    })
     return { results, figures: figuresOf(results, tasks, samples) }
   } finally {
     await Promise.all(running.map((contender) => contender.close()))
@@ -190,7 +222,7 @@ function print(): void {
   const lines = [
     formatTable(contenders, figures, bytesPerSecond),
     '',
-    `Tokens per second unless it says ms: median (lowest–highest) of ${rounds} rounds, and how many times as fast as the peer, round by round.`,
+    `Tokens per second unless it says ms: median (lowest–highest) of up to ${Math.max(...figures.map(({ values }) => values.length))} rounds, and how many times as fast as the peer, round by round.`,
     `${machine.processor}, ${threads} threads each; memory is read at ${(bytesPerSecond / 1e9).toFixed(1)} GB/s.`,
     ...(installed.reason === null ? [] : [`No peer: ${installed.reason}`]),
   ]

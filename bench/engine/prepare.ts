@@ -10,7 +10,7 @@ import { compileCheckpoint, compilerVersion } from '../../gpu-worker/model/compi
 import { readManifest } from '../../gpu-worker/model/manifest.ts'
 import type { PhiConfiguration } from '../../gpu-worker/model/phi-configuration.ts'
 import { writeRandomCheckpoint } from '../../gpu-worker/model/random-checkpoint.ts'
-import { parameters } from './configurations.ts'
+import { compiledBytes, parameters } from './configurations.ts'
 import type { BenchConfiguration } from './configurations.ts'
 import type { GgmlType } from './gguf-blocks.ts'
 import { ggufBytes, writePhiGguf } from './phi-gguf.ts'
@@ -44,7 +44,7 @@ export async function prepareModels({ folder, shape, configurations, peers, prog
 
   await requireRoom(folder, [
     missing.checkpoint ? 2 * parameters(shape) : 0,
-    ...missing.compiled.map(([configuration]) => configuration.bytesPerWeight * parameters(shape)),
+    ...missing.compiled.map(([configuration]) => compiledBytes(shape, configuration)),
     ...missing.gguf.map(([type]) => ggufBytes(shape, type)),
   ])
   const percent = (done: number, total: number): string => `${Math.floor((100 * done) / total)} %`

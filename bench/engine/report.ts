@@ -1,4 +1,5 @@
 /** From samples to a table for people and an object for machines. Ratios are taken pair by pair, within a round. */
+import type { Quality } from './quality.ts'
 import type { Sample, Task } from './rounds.ts'
 
 export interface ContenderResult {
@@ -8,6 +9,8 @@ export interface ContenderResult {
   readonly bitsPerWeight: number
   readonly bytesPerStep: number
   readonly peakBytes: number
+  /** Null where nobody has compared it with float32. */
+  readonly quality: Quality | null
   readonly warnings: readonly string[]
 }
 
@@ -73,11 +76,20 @@ export function formatTable(contenders: readonly ContenderResult[], figures: rea
     ]),
     ['% of the read limit, decode 1', ...contenders.map((each) => formatShare(readLimitShare(each, figures, bytesPerSecond)))],
     ['bits per weight', ...contenders.map(({ bitsPerWeight }) => bitsPerWeight.toFixed(2))],
+    ...qualityRows(contenders),
     ['peak memory, GB', ...contenders.map(({ peakBytes }) => (peakBytes / 1e9).toFixed(2))],
   ]
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const lines = rows.map((row) => `| ${row.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`)
   return [lines[0]!, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`, ...lines.slice(1)].join('\n')
+}
+
+function qualityRows(contenders: readonly ContenderResult[]): string[][] {
+  if (contenders.every(({ quality }) => quality === null)) return []
+  return [
+    ['KL divergence from fp32, nats', ...contenders.map(({ quality }) => quality?.klDivergence.toFixed(4) ?? '–')],
+    ['same top token as fp32, %', ...contenders.map(({ quality }) => (quality === null ? '–' : (100 * quality.topAgreement).toFixed(1)))],
+  ]
 }
 
 function formatFigure({ spread, ratio }: Figure): string {

@@ -25,13 +25,18 @@ export interface RoundsOptions {
   readonly tasks: readonly Task[]
   readonly rounds: number
   readonly vocabularySize: number
+  /** On the clock of `performance`: a round that would end after it, by the last one's time, is not begun. The first always is. */
+  readonly deadline: number
   /** Called before each measurement. */
   readonly onStep: (step: { readonly contender: string; readonly title: string; readonly round: number }) => void
 }
 
-export async function runRounds({ group, tasks, rounds, vocabularySize, onStep }: RoundsOptions): Promise<Sample[]> {
+export async function runRounds({ group, tasks, rounds, vocabularySize, deadline, onStep }: RoundsOptions): Promise<Sample[]> {
   const samples: Sample[] = []
+  let lasted = 0
   for (let round = 0; round < rounds; round++) {
+    const started = performance.now()
+    if (round > 0 && started + lasted > deadline) break
     for (const [index, { title, measurement }] of tasks.entries()) {
       if (round >= tasks[index]!.rounds) continue
       const order = (round + index) % 2 === 0 ? group : group.toReversed()
@@ -42,6 +47,7 @@ export async function runRounds({ group, tasks, rounds, vocabularySize, onStep }
         samples.push({ contender: contender.specification.name, title, round, ...measured })
       }
     }
+    lasted = performance.now() - started
   }
   return samples
 }
