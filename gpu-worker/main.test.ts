@@ -168,12 +168,12 @@ test('a Redis that is killed and comes back costs the text nothing', async () =>
   client.on('error', () => undefined)
   try {
     const worker = await startWorker({ REDIS_URL: own.url })
-    const job = await grantJob(makeJob(modelId, { maxTokens: 3000 }), key, model.manifest.weightsDigest)
+    const job = await grantJob(makeJob(modelId, { maxTokens: 8000 }), key, model.manifest.weightsDigest)
     await enqueue(client, job)
     await until(() => readEvents(client, job.id), (events) => events.some(({ type }) => type === 'delta'))
     await own.kill()
     const events = await eventsUntilEnd(client, job.id)
-    expect(textOf(events)).toBe(linesOf(3000))
+    expect(textOf(events)).toBe(linesOf(8000))
     expect(events.at(-1)).toEqual({ type: 'done', finishReason: 'length' })
     expect(worker.log()).toContain('Redis answers again')
   } finally {

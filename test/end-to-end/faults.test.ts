@@ -1,16 +1,32 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readServerSentEvents } from '../support/read-sse.ts'
-import { startSystem, until } from '../support/system.ts'
+import { writeScriptedCheckpoint } from '../support/scripted-checkpoint.ts'
+import { serveCheckpoint, until } from '../support/system.ts'
 import type { System } from '../support/system.ts'
 
-const model = 'phi-mini'
-const short = { model, prompt: 'The harbor', max_tokens: 4, temperature: 0 }
-
+/** A model that talks for long enough to be killed in mid-sentence on any machine. */
+let folder: string
 let system: System
+let model: string
 beforeAll(async () => {
-  system = await startSystem()
+  folder = await mkdtemp(join(tmpdir(), 'phigate-faults-'))
+  const script = Array.from({ length: 40 }, (_, index) => `Line ${index}. `)
+  await writeScriptedCheckpoint({ folder: join(folder, 'endless'), script, loop: true, contextLength: 16_384 })
+  const served = await serveCheckpoint(join(folder, 'endless'))
+  system = served.system
+  model = served.model
 })
-afterAll(() => system.stop())
+afterAll(async () => {
+  await system.stop()
+  await rm(folder, { recursive: true, force: true })
+})
+
+function completeShortly(): Promise<Response> {
+  return system.post('/v1/completions', { model, prompt: 'The harbor', max_tokens: 4, temperature: 0 })
+}
 
 async function killWorker(): Promise<void> {
   const pid = await system.workerPid()
@@ -20,7 +36,7 @@ async function killWorker(): Promise<void> {
 
 test('kill -9 of the idle worker: the next request is answered', async () => {
   await killWorker()
-  const response = await system.post('/v1/completions', short)
+  const response = await completeShortly()
   expect(response.status).toBe(200)
 })
 
@@ -30,9 +46,8 @@ test('kill -9 of the worker in mid-answer: exactly one terminal event, and the n
   const response = await system.post('/v1/completions', {
     model,
     prompt: 'Once',
-    max_tokens: 900,
+    max_tokens: 16_000,
     temperature: 1,
-    ignore_eos: true,
     stream: true,
   })
   expect(response.status).toBe(200)
@@ -55,7 +70,7 @@ test('kill -9 of the worker in mid-answer: exactly one terminal event, and the n
   expect(types.filter((type) => type === 'done' || type === 'error')).toEqual(['error'])
   expect(types.at(-1)).toBe('error')
 
-  expect((await system.post('/v1/completions', short)).status).toBe(200)
+  expect((await completeShortly()).status).toBe(200)
 })
 
 test('200 streams at once all end, none lost', async () => {
@@ -66,7 +81,6 @@ test('200 streams at once all end, none lost', async () => {
       max_tokens: 16,
       temperature: 1,
       seed: index,
-      ignore_eos: true,
       stream: true,
       stream_options: { include_usage: true },
     })
