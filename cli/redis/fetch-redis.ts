@@ -35,7 +35,7 @@ export async function findFetchedRedis(folder: string): Promise<RedisProgram | u
  * Downloads and unpacks Redis into `folder`. The folder is complete or absent: work happens beside it and is moved in
  * one step. Throws an `Error` with apt's own words when the system has no apt or the download fails.
  */
-export async function fetchRedis(folder: string, say: (line: string) => void): Promise<RedisProgram> {
+export async function fetchRedis(folder: string, say: (line: string) => void, signal?: AbortSignal): Promise<RedisProgram> {
   const work = `${folder}.partial-${process.pid}`
   await rm(work, { recursive: true, force: true })
   const lists = join(work, 'lists')
@@ -53,10 +53,10 @@ export async function fetchRedis(folder: string, say: (line: string) => void): P
   ].flatMap(([name, value]) => ['-o', `${name}=${value}`])
   try {
     say('reading the package lists')
-    await run('apt-get', [...apt, 'update'], { timeout: 180_000, maxBuffer: 1 << 24 })
-    const packages = await packagesToUnpack(apt)
+    await run('apt-get', [...apt, 'update'], { timeout: 180_000, maxBuffer: 1 << 24, signal })
+    const packages = await packagesToUnpack(apt, signal)
     say(`downloading ${packages.length} packages`)
-    await run('apt-get', [...apt, 'download', ...packages], { cwd: work, timeout: 180_000, maxBuffer: 1 << 24 })
+    await run('apt-get', [...apt, 'download', ...packages], { cwd: work, timeout: 180_000, maxBuffer: 1 << 24, signal })
     for (const file of await readdir(work)) {
       if (file.endsWith('.deb')) await run('dpkg', ['-x', join(work, file), join(work, 'root')])
     }
@@ -74,9 +74,9 @@ export async function fetchRedis(folder: string, say: (line: string) => void): P
 }
 
 /** Asks apt what an installation would add: the server and those of its libraries that this machine lacks. */
-async function packagesToUnpack(apt: readonly string[]): Promise<string[]> {
+async function packagesToUnpack(apt: readonly string[], signal?: AbortSignal): Promise<string[]> {
   const simulate = ['install', '--simulate', '--no-install-recommends', packageName]
-  const { stdout } = await run('apt-get', [...apt, ...simulate], { timeout: 60_000, maxBuffer: 1 << 24 })
+  const { stdout } = await run('apt-get', [...apt, ...simulate], { timeout: 60_000, maxBuffer: 1 << 24, signal })
   const added = [...stdout.matchAll(/^Inst (\S+) /gm)].map(([, name]) => name ?? '')
   // Already installed, but its program is not on the PATH: the server's package alone will do.
   return added.length > 0 ? added : [packageName, 'redis-tools']

@@ -32,12 +32,12 @@ export async function locateRedis(home: string, environment: NodeJS.ProcessEnv):
   return fetched === undefined ? undefined : { type: 'program', program: fetched, origin: 'fetched' }
 }
 
-/** Finds or fetches Redis. Throws an `Error` that names the three ways when none works. */
-export async function findRedis(home: string, environment: NodeJS.ProcessEnv, say: (line: string) => void): Promise<RedisSource> {
+/** Finds or fetches Redis. Throws an `Error` that names the three ways when none works; the signal ends a download. */
+export async function findRedis(home: string, environment: NodeJS.ProcessEnv, say: (line: string) => void, signal?: AbortSignal): Promise<RedisSource> {
   const located = await locateRedis(home, environment)
   if (located !== undefined) return located
   try {
-    return { type: 'program', program: await fetchRedis(fetchedFolder(home), say), origin: 'fetched' }
+    return { type: 'program', program: await fetchRedis(fetchedFolder(home), say, signal), origin: 'fetched' }
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : String(error)}\n${threeWays}`, { cause: error })
   }

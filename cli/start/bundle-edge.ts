@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { UserError } from '../user-error.ts'
@@ -20,18 +20,21 @@ export const quietWrangler = {
   WRANGLER_HIDE_BANNER: 'true',
 }
 
-/** Returns the folder that holds index.js. Throws a `UserError` with wrangler's words when the bundle fails. */
-export async function bundleEdge(root: string): Promise<string> {
+/** Returns the folder that holds index.js. Throws a `UserError` with wrangler's words when the bundle fails; the signal ends it. */
+export async function bundleEdge(root: string, signal: AbortSignal): Promise<string> {
   const folder = join(root, 'dist')
   const stamp = join(folder, 'sources.sha256')
   const hash = await hashSources(root)
   if ((await readFile(stamp, 'utf8').catch(() => '')) === hash) return folder
+  // A stamp never outlives the bundle that it belongs to.
+  await rm(stamp, { force: true })
   const wrangler = join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js')
   try {
     await promisify(execFile)(process.execPath, [wrangler, 'deploy', '--dry-run', '--minify', '--outdir', folder], {
       cwd: root,
       env: { ...process.env, ...quietWrangler, CI: 'true' },
       maxBuffer: 1 << 24,
+      signal,
     })
   } catch (error) {
     const output = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error)

@@ -41,8 +41,8 @@ export function runBundle(folder: string, options: GatewayOptions): Supervised {
   })
 }
 
-/** Runs the sources with `wrangler dev`. Its D1 is the bundle's. */
-export async function runSources(options: GatewayOptions): Promise<Supervised> {
+/** Runs the sources with `wrangler dev`. Its D1 is the bundle's. The signal ends the preparation. */
+export async function runSources(options: GatewayOptions, signal: AbortSignal): Promise<Supervised> {
   const { root, home, port } = options.settings
   const wrangler = join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js')
   // Secrets go by file: a command line is readable by every user of the machine.
@@ -58,6 +58,7 @@ export async function runSources(options: GatewayOptions): Promise<Supervised> {
   await promisify(execFile)(process.execPath, [wrangler, 'd1', 'migrations', 'apply', 'phigate', '--local', ...persist], {
     cwd: root,
     env: { ...process.env, ...environment },
+    signal,
   })
   return supervise({
     name: 'gateway',

@@ -51,12 +51,13 @@ export async function start(settings: Settings, mode: 'bundle' | 'sources' = 'bu
     const secrets = await loadSecrets(home)
 
     const redisUrl = await step('Redis', async (detail) => {
-      const source = await findRedis(home, process.env, detail).catch(asUserError)
+      const source = await findRedis(home, process.env, detail, interrupted.signal).catch(asUserError)
       if (source.type === 'running') {
         detail('REDIS_URL')
         await requireRedis(source.url)
         return source.url
       }
+      interrupted.signal.throwIfAborted()
       detail(source.origin === 'path' ? source.program.path : 'fetched from the system’s packages')
       const { url, server } = await startRedis({
         program: source.program,
@@ -64,8 +65,9 @@ export async function start(settings: Settings, mode: 'bundle' | 'sources' = 'bu
         port: await freePort(),
         password: secrets.redisPassword,
         say,
-      }).catch(asUserError)
+      })
       stops.push(() => server.stop(1500))
+      await server.ready.catch(asUserError)
       return url
     })
 
@@ -78,8 +80,8 @@ export async function start(settings: Settings, mode: 'bundle' | 'sources' = 'bu
     }
     const gatewayProcess =
       mode === 'sources'
-        ? await step('Preparing wrangler dev', () => runSources(gatewayOptions))
-        : runBundle(await step('Bundling the gateway', () => bundleEdge(root)), gatewayOptions)
+        ? await step('Preparing wrangler dev', () => runSources(gatewayOptions, interrupted.signal))
+        : runBundle(await step('Bundling the gateway', () => bundleEdge(root, interrupted.signal)), gatewayOptions)
     stops.push(() => gatewayProcess.stop(1500))
     const { d: _, ...grantPublicKey } = secrets.grantKey
     const worker = supervise({
@@ -138,20 +140,26 @@ export async function start(settings: Settings, mode: 'bundle' | 'sources' = 'bu
 
 class Interrupted extends Error {}
 
-/** Rejects on the first SIGINT, SIGTERM or SIGHUP. The second ends the process at once. */
-function interruption(): { readonly whenInterrupted: Promise<never>; release(): void } {
+/**
+ * On the first SIGINT, SIGTERM or SIGHUP the promise rejects and the signal aborts, which ends what a step has running.
+ * The second ends the process at once.
+ */
+function interruption(): { readonly whenInterrupted: Promise<never>; readonly signal: AbortSignal; release(): void } {
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
   const { promise, reject } = Promise.withResolvers<never>()
   promise.catch(() => undefined)
+  const controller = new AbortController()
   let count = 0
   const onSignal = (): void => {
     count += 1
     if (count > 1) process.exit(1)
     reject(new Interrupted())
+    controller.abort()
   }
   for (const signal of signals) process.on(signal, onSignal)
   return {
     whenInterrupted: promise,
+    signal: controller.signal,
     release() {
       for (const signal of signals) process.off(signal, onSignal)
     },

@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeHome, runCommand, startSystem, until } from '../support/system.ts'
+import { freePort } from '../../cli/free-port.ts'
+import { launch, makeHome, runCommand, startSystem, until } from '../support/system.ts'
 import type { System } from '../support/system.ts'
 
 let home: string
@@ -111,4 +112,15 @@ test('kill -9 of the launcher: its parts go too, and the next start finds all da
   system = await startSystem({ home })
   expect(system.dev.researchKey).toBe(researchKey)
   expect((await processesOf(home)).filter((command) => command.includes('redis-server'))).toHaveLength(1)
+})
+
+test.each(['redis-server', 'gateway-process.ts', 'gpu-worker/main.ts'])('SIGTERM at the moment when %s is there leaves nothing behind', async (part) => {
+  const other = await makeHome()
+  const launcher = launch(['start'], { PHIGATE_HOME: other, PORT: String(await freePort()) })
+  const exited = new Promise<number | null>((done) => launcher.once('exit', (code) => done(code)))
+  await until(async () => (await processesOf(other)).some((command) => command.includes(part)), part)
+  launcher.kill('SIGTERM')
+  expect(await exited).toBe(0)
+  expect(await processesOf(other)).toEqual([])
+  await rm(other, { recursive: true })
 })

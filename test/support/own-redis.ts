@@ -19,6 +19,7 @@ export async function startOwnRedis(): Promise<OwnRedis> {
   if (source.type !== 'program') throw new Error('This needs a Redis program, not the address of a server.')
   const folder = await mkdtemp(join(tmpdir(), 'phigate-own-redis-'))
   const { url, server } = await startRedis({ program: source.program, folder, port: await freePort(), password: 'test', say: () => undefined })
+  await server.ready
   return {
     url,
     async kill() {

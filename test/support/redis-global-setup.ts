@@ -26,6 +26,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     password: 'test',
     say: console.error,
   })
+  await server.ready
   project.provide('redisUrl', url)
   return async () => {
     await server.stop(5000)
