@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { readFile, readdir, rm, stat } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -114,9 +114,21 @@ test('kill -9 of the launcher: its parts go too, and the next start finds all da
   expect((await processesOf(home)).filter((command) => command.includes('redis-server'))).toHaveLength(1)
 })
 
-test.each(['redis-server', 'gateway-process.ts', 'gpu-worker/main.ts'])('SIGTERM at the moment when %s is there leaves nothing behind', async (part) => {
+test.each([
+  ['a Redis that does not answer yet', 'sleep 61'],
+  ['the gateway', 'gateway-process.ts'],
+  ['the worker', 'gpu-worker/main.ts'],
+])('SIGTERM while %s is starting leaves nothing behind', async (_name, part) => {
   const other = await makeHome()
-  const launcher = launch(['start'], { PHIGATE_HOME: other, PORT: String(await freePort()) })
+  const slowRedis = join(other, 'bin')
+  await mkdir(slowRedis)
+  await writeFile(join(slowRedis, 'redis-server'), '#!/bin/sh\nexec sleep 61\n', { mode: 0o755 })
+  const path = process.env['PATH'] ?? ''
+  const launcher = launch(['start'], {
+    PHIGATE_HOME: other,
+    PORT: String(await freePort()),
+    PATH: part.startsWith('sleep') ? `${slowRedis}:${path}` : path,
+  })
   const exited = new Promise<number | null>((done) => launcher.once('exit', (code) => done(code)))
   await until(async () => (await processesOf(other)).some((command) => command.includes(part)), part)
   launcher.kill('SIGTERM')
